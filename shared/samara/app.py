@@ -1,0 +1,186 @@
+"""What a handler gets: the store and the jobs it may use, and the few verbs it reads and writes records by."""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+from uuid import uuid4
+
+from samara import providers
+from samara.catalogue import Function
+from samara.core import keys
+from samara.core.digests import canonical, digest
+from samara.core.heads import Head
+from samara.core.records import Alert, Maker, Record
+from samara.errors import Conflict, NotFound, Rejected, Unavailable
+from samara.ports import JobRunner, ObjectStore
+from samara.scoped import ScopedStore
+from samara.settings import Settings
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+AnyHead = TypeVar("AnyHead", bound=Head)
+ATTEMPTS = 20  # to swap one head: more writers than that at once is a mistake worth hearing of
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One function's view of the world. `maker` is signed into every record it writes."""
+
+    store: ObjectStore
+    jobs: JobRunner
+    maker: Maker
+
+    def acting_as(self, function: Function) -> "App":
+        """The same world with the permissions, and under the name, of `function`."""
+        scoped = ScopedStore(self.store, function.name, function.reads, function.creates, function.swaps)
+        return replace(self, store=scoped, maker=Maker(function=function.name, code=self.maker.code))
+
+    def acting_as_job_of(self, function: Function) -> "App":
+        """The same world with the permissions of the job that `function` submits."""
+        if function.job is None:
+            raise Rejected(function.name, "submits no job")
+        name = f"{function.name} job"
+        scoped = ScopedStore(self.store, name, function.job.reads, function.job.creates, ())
+        return replace(self, store=scoped, maker=Maker(function=name, code=self.maker.code))
+
+    def read(self, kind: type[AnyRecord], key: str) -> AnyRecord:
+        """The record at `key`; `NotFound` when there is none, `Rejected` when it is not what it should be."""
+        return kind.read(self.store.get(key).data, key)
+
+    def find(self, kind: type[AnyRecord], key: str) -> AnyRecord | None:
+        """The record at `key`, or None when there is none."""
+        try:
+            return self.read(kind, key)
+        except NotFound:
+            return None
+
+    def write(self, key: str, record: AnyRecord) -> AnyRecord:
+        """`record` at `key`, or the one that was there first: go on with what this gives you.
+
+        The key of a record follows from its identity, so whoever wrote first wrote the same.
+        """
+        try:
+            self.store.create(key, record.to_bytes())
+        except Conflict:
+            return type(record).read(self.store.get(key).data, key)
+        return record
+
+    def blob(self, name: str) -> bytes:
+        """The payload of that digest, verified."""
+        data = self.store.get(keys.blob(name)).data
+        if digest(data) != name:
+            raise Rejected(
+                keys.blob(name),
+                "altered: its bytes do not have the digest they are named for",
+                code="altered",
+            )
+        return data
+
+    def keep(self, data: bytes) -> str:
+        """Store a payload under its digest, and give that digest. Storing it twice is storing it once."""
+        name = digest(data)
+        with suppress(Conflict):  # the same bytes, by construction
+            self.store.create(keys.blob(name), data)
+        return name
+
+    def keep_file(self, path: Path) -> str:
+        """`keep` for a file that may not fit in memory."""
+        with path.open("rb") as file:
+            name = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            with suppress(Conflict):  # the same bytes, by construction
+                self.store.create_from(keys.blob(name), file)
+        return name
+
+    @contextmanager
+    def fetched(self, name: str) -> Iterator[Path]:
+        """The payload of that digest as a temporary file, verified while it was copied."""
+        with tempfile.TemporaryDirectory(prefix="samara-") as folder:
+            path = Path(folder) / name
+            with self.store.open(keys.blob(name)) as source, path.open("wb") as target:
+                found = copied(source, target)
+            if found != name:
+                raise Rejected(
+                    keys.blob(name),
+                    "altered: its bytes do not have the digest they are named for",
+                    code="altered",
+                )
+            yield path
+
+    def find_head(self, kind: type[AnyHead], key: str) -> AnyHead | None:
+        """The head at `key`, or None when there is none yet."""
+        try:
+            return kind.read(self.store.get(key).data, key)
+        except NotFound:
+            return None
+
+    def swap(self, kind: type[AnyHead], key: str, change: Callable[[AnyHead], AnyHead]) -> AnyHead:
+        """Change the head at `key` from whatever it is, and give the head as it then stands.
+
+        `change` is called again with the newer head whenever somebody else wrote first, so it must be pure.
+        A write whose answer got lost is found again by its `write_id`.
+        """
+        for _ in range(ATTEMPTS):
+            try:
+                stored = self.store.get(key)
+                before, version = kind.read(stored.data, key), stored.version
+            except NotFound:
+                before, version = kind(), None
+            after = change(before)
+            if after == before:
+                return before
+            after = after.model_copy(update={"write_id": uuid4().hex})
+            try:
+                if version is None:
+                    self.store.create(key, after.to_bytes())
+                else:
+                    self.store.replace(key, after.to_bytes(), version)
+            except Conflict:
+                now = self.find_head(kind, key)
+                if now is None or now.write_id != after.write_id:
+                    continue
+            return after
+        raise Unavailable(key, f"still contended after {ATTEMPTS} attempts")
+
+    def alert(self, subject: str, what: str, why: str, at: datetime) -> None:
+        """Say once what a person should hear."""
+        self.write(
+            keys.alert(subject, what),
+            Alert(made_by=self.maker, subject=subject, what=what, why=why, noted={"at": at.isoformat()}),
+        )
+
+
+def build(settings: Settings) -> App:
+    """The app of this process: the one place where a provider is chosen."""
+    provider = providers.load(settings.provider)
+    maker = Maker(function="samara", code=code_digest())
+    return App(provider.object_store(settings), provider.job_runner(settings), maker)
+
+
+def copied(source: BinaryIO, target: BinaryIO) -> str:
+    """Copy in bounded memory, and give the digest of what went through."""
+    seen = hashlib.sha256()
+    while chunk := source.read(CHUNK):
+        seen.update(chunk)
+        target.write(chunk)
+    return seen.hexdigest()
+
+
+@cache
+def code_digest() -> str:
+    """The digest of the code that runs: every source file of `samara` and `functions`, by name and content."""
+    here = Path(__file__).parent
+    beside = (here.parent / "functions", here.parents[1] / "functions")  # installed, and in a checkout
+    roots = [here, *(root for root in beside if root.is_dir())]
+    sources = {
+        f"{root.name}/{path.relative_to(root).as_posix()}": digest(path.read_bytes())
+        for root in roots
+        for path in sorted(root.rglob("*.py"))
+    }
+    return digest(canonical(sources))

@@ -1,0 +1,158 @@
+"""How a catalogue is written: functions, what wakes them, and what each may touch.
+
+The dispatcher, the permissions, the infrastructure and the pictures are derived from these values.
+"""
+
+import importlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from samara.errors import Misconfigured
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """An object appears under `prefix`."""
+
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """A request for `path` or what lies below it."""
+
+    path: str
+    methods: tuple[str, ...] = ("GET",)
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """The clock: once in each of these periods."""
+
+    period: Literal["minute", "hour"]
+
+
+Trigger = Created | Http | Every
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """The batch job a function submits, with permissions of its own."""
+
+    module: str
+    reads: tuple[str, ...]
+    creates: tuple[str, ...]
+    memory_mb: int
+    time_limit_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One stateless function. Prefixes end with a slash; what is not named here is refused."""
+
+    name: str
+    on: tuple[Trigger, ...]
+    does: str
+    reads: tuple[str, ...] = ()
+    creates: tuple[str, ...] = ()
+    swaps: tuple[str, ...] = ()
+    memory_mb: int = 512
+    timeout_s: int = 60
+    job: JobSpec | None = None
+
+    @property
+    def wakes_on(self) -> tuple[str, ...]:
+        """The prefixes whose new objects wake it."""
+        return tuple(trigger.prefix for trigger in self.on if isinstance(trigger, Created))
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Every prefix under which it, or its job, makes objects appear."""
+        return self.creates + self.swaps + (self.job.creates if self.job else ())
+
+
+Catalogue = Sequence[Function]
+
+
+def load(where: str = "functions.catalogue") -> Catalogue:
+    """The checked catalogue in the module of that name.
+
+    Samara never imports the functions it runs: this name is the one thread from here to there.
+    """
+    catalogue: Catalogue = importlib.import_module(where).CATALOGUE
+    check(catalogue)
+    return catalogue
+
+
+def named(catalogue: Catalogue, name: str) -> Function:
+    """The function of that name, or `Misconfigured`."""
+    for function in catalogue:
+        if function.name == name:
+            return function
+    raise Misconfigured(name, f"no such function; there are {', '.join(f.name for f in catalogue)}")
+
+
+def woken_by(catalogue: Catalogue, key: str) -> list[Function]:
+    """The functions that an object at `key` wakes."""
+    return [f for f in catalogue if any(key.startswith(prefix) for prefix in f.wakes_on)]
+
+
+def answering(catalogue: Catalogue, path: str) -> Function | None:
+    """The function that answers requests for `path`: the one whose route is the longest that fits."""
+    routes = [
+        (trigger.path, function)
+        for function in catalogue
+        for trigger in function.on
+        if isinstance(trigger, Http) and fits(path, trigger.path)
+    ]
+    return max(routes, key=lambda route: len(route[0]))[1] if routes else None
+
+
+def fits(path: str, route: str) -> bool:
+    """Whether `path` is `route` or lies below it.
+
+    >>> fits("/v2/models", "/v2"), fits("/v20", "/v2"), fits("/anything", "/")
+    (True, False, True)
+    """
+    return path == route or path.startswith(route.rstrip("/") + "/")
+
+
+def edges(catalogue: Catalogue) -> Iterator[tuple[str, str, str]]:
+    """(who writes, under which prefix, whom that wakes), in catalogue order."""
+    for writer in catalogue:
+        for written in dict.fromkeys(writer.writes):
+            for woken in catalogue:
+                if any(overlap(written, prefix) for prefix in woken.wakes_on):
+                    yield writer.name, written, woken.name
+
+
+def overlap(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
+
+
+def check(catalogue: Catalogue) -> None:
+    """Refuse a catalogue that could wake itself: no function writes where it listens, and there is no cycle."""
+    wakes: dict[str, dict[str, str]] = {}
+    for function in catalogue:
+        for prefix in (*function.reads, *function.writes, *function.wakes_on):
+            if not prefix.endswith("/") or prefix.startswith("/"):
+                raise Misconfigured(function.name, f"prefix {prefix!r} must end with a slash and not start with one")
+    for writer, prefix, woken in edges(catalogue):
+        if writer == woken:
+            raise Misconfigured(writer, f"writes under {prefix}, which wakes it again: it would never stop")
+        wakes.setdefault(writer, {})[woken] = prefix
+    for function in catalogue:
+        trail = cycle_from(function.name, wakes, [function.name])
+        if trail:
+            raise Misconfigured(function.name, f"wakes itself through {' → '.join(trail)}; break the circle")
+
+
+def cycle_from(name: str, wakes: dict[str, dict[str, str]], trail: list[str]) -> list[str]:
+    """The way from `name` back to the start of `trail`, or nothing."""
+    for woken in wakes.get(name, {}):
+        if woken == trail[0]:
+            return [*trail, woken]
+        if woken not in trail and (found := cycle_from(woken, wakes, [*trail, woken])):
+            return found
+    return []

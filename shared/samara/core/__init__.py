@@ -1,0 +1,1 @@
+"""The words and decisions every function shares. Pure: values in, values out."""

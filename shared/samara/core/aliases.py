@@ -1,0 +1,68 @@
+"""Who is champion, who challenges, and how it came about. Pure: each decision is a new `Aliases` or a refusal."""
+
+from datetime import datetime
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from samara.core.heads import Head
+from samara.errors import Conflict, Rejected
+
+
+class Move(BaseModel):
+    """One change of who answers. `cause` is the digest of the version that earned it, or what a person said."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int
+    at: AwareDatetime
+    champion: int | None
+    challenger: int | None
+    cause: str
+
+
+class Aliases(Head):
+    """The alias head of one model. `moves` is its whole history, numbered from 1 without gaps."""
+
+    champion: int | None = None
+    challenger: int | None = None
+    moves: tuple[Move, ...] = ()
+
+    def caused(self, cause: str) -> bool:
+        """Whether this cause has already had its effect, so that events may come twice."""
+        return any(move.cause == cause for move in self.moves)
+
+    def moved(self, *, champion: int | None, challenger: int | None, at: datetime, cause: str) -> "Aliases":
+        move = Move(number=len(self.moves) + 1, at=at, champion=champion, challenger=challenger, cause=cause)
+        update = {"champion": champion, "challenger": challenger, "moves": (*self.moves, move)}
+        return self.model_copy(update=update)
+
+
+def registered(aliases: Aliases, version: int, *, passed: bool, at: datetime, cause: str) -> Aliases:
+    """After `version` was registered: through its gates it is champion, else it remains challenger.
+
+    A version older than the champion never takes over: its event came late.
+    """
+    if aliases.caused(cause) or version < (aliases.champion or 0):
+        return aliases
+    if passed:
+        return aliases.moved(champion=version, challenger=None, at=at, cause=cause)
+    return aliases.moved(champion=aliases.champion, challenger=version, at=at, cause=cause)
+
+
+def promoted(aliases: Aliases, model: str, version: int, *, expect: int | None, at: datetime, by: str) -> Aliases:
+    """`version` as champion by a person's word. `expect` names the champion they saw, else `Conflict`."""
+    if expect is not None and aliases.champion != expect:
+        now = f"v{aliases.champion}" if aliases.champion else "nobody"
+        raise Conflict(model, f"the champion is {now}, not v{expect}: somebody moved it; look again, then repeat")
+    if aliases.champion == version:
+        return aliases
+    challenger = None if aliases.challenger == version else aliases.challenger
+    return aliases.moved(champion=version, challenger=challenger, at=at, cause=f"promoted by {by}")
+
+
+def rolled_back(aliases: Aliases, model: str, *, at: datetime, by: str) -> Aliases:
+    """The champion before this one, as champion again."""
+    earlier = [move.champion for move in aliases.moves if move.champion not in (None, aliases.champion)]
+    if not earlier or aliases.champion is None:
+        raise Rejected(model, "has had no other champion to go back to; promote a version instead", code="no_earlier")
+    return aliases.moved(champion=earlier[-1], challenger=aliases.champion, at=at, cause=f"rolled back by {by}")

@@ -1,0 +1,121 @@
+"""A model definition: what is predicted from what, how it is trained, when it goes live, what counts as drift.
+
+This is the one file of Samara's a data scientist writes beside the training code. Unknown keys are refused,
+so a typing mistake is found when it is made.
+"""
+
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from samara.core import keys
+from samara.core.windows import Size
+from samara.errors import Rejected
+
+Metric = Literal["auc", "accuracy", "log_loss", "rmse", "mae"]
+HIGHER_IS_BETTER: dict[str, bool] = {
+    "auc": True,
+    "accuracy": True,
+    "log_loss": False,
+    "rmse": False,
+    "mae": False,
+}
+FOR_TASK: dict[str, tuple[Metric, ...]] = {
+    "classification": ("auc", "accuracy", "log_loss"),
+    "regression": ("rmse", "mae"),
+}
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Train(Section):
+    """`entry` reads `file:function`. `batches` newest accepted batches are pinned; of the newest of them the
+    last `holdout` share of rows is kept from training and scored by champion and challenger alike."""
+
+    entry: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$")] = "train:train"
+    parameters: dict[str, Any] = {}
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    batches: Annotated[int, Field(ge=1, le=1000)] = 1
+    holdout: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
+    time_limit_s: Annotated[float, Field(gt=0, le=86_400)] = 600
+
+
+class Gates(Section):
+    """What a version must show before it goes live. `improves_by` is how much better than the champion, on the
+    same holdout, in the unit of `metric`; `parity` how far the exported graph may stray from the framework."""
+
+    metric: Metric
+    at_least: float | None = None
+    at_most: float | None = None
+    improves_by: Annotated[float, Field(ge=0)] = 0.0
+    parity: Annotated[float, Field(gt=0, le=0.1)] = 1e-4
+
+
+class Drift(Section):
+    """A column has drifted when its population stability index reaches `psi`, or its Kolmogorov–Smirnov
+    distance `ks`, over a window with at least `min_rows` answers. After a retraining for one window, the next
+    `cooldown` windows start none."""
+
+    window: Size = "day"
+    psi: Annotated[float, Field(gt=0)] = 0.25
+    ks: Annotated[float, Field(gt=0, le=1)] = 0.2
+    min_rows: Annotated[int, Field(ge=1)] = 200
+    cooldown: Annotated[int, Field(ge=0, le=1000)] = 1
+    retrain: bool = True
+
+
+class Definition(Section):
+    """A registered model's definition. `features` left out are all columns of the contract but the target."""
+
+    model: str
+    dataset: str
+    target: str
+    task: Literal["classification", "regression"]
+    features: tuple[str, ...] = ()
+    train: Train = Train()
+    gates: Gates
+    drift: Drift = Drift()
+
+
+def parse(data: bytes, where: str = "model.yaml") -> Definition:
+    """The definition in YAML, or `Rejected` with the place, what is wrong and the way out."""
+    try:
+        definition = Definition.model_validate(safely(data, where))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        why = "no such setting; is it a typing mistake?" if first["type"] == "extra_forbidden" else first["msg"]
+        raise Rejected(f"{where}: {field}", why, code="bad_definition") from error
+    keys.named(definition.model, "model")
+    keys.named(definition.dataset, "dataset")
+    if definition.target in definition.features:
+        raise Rejected(
+            f"{where}: features",
+            f"holds the target {definition.target!r}; take it out",
+            code="bad_definition",
+        )
+    if definition.gates.metric not in FOR_TASK[definition.task]:
+        usable = ", ".join(FOR_TASK[definition.task])
+        why = f"{definition.gates.metric} does not measure {definition.task}; use one of {usable}"
+        raise Rejected(f"{where}: gates.metric", why, code="bad_definition")
+    return definition
+
+
+LARGEST_YAML = 1 << 20
+
+
+def safely(data: bytes, where: str) -> Any:
+    """The value of a YAML document that people wrote. Aliases are refused: they can hide an enormous document."""
+    if len(data) > LARGEST_YAML:
+        raise Rejected(where, f"has {len(data):,} bytes; {LARGEST_YAML:,} are plenty", code="bad_yaml")
+    try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(data, Loader=yaml.SafeLoader)):
+            raise Rejected(where, "uses YAML aliases (*name); write the value out", code="bad_yaml")
+        return yaml.safe_load(data)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        place = getattr(error, "problem_mark", None)
+        line = f" in line {place.line + 1}" if place else ""
+        raise Rejected(where, f"not YAML{line}: {getattr(error, 'problem', None) or error}", code="bad_yaml") from error

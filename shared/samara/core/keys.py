@@ -1,0 +1,201 @@
+"""Where everything lives in the bucket. No other module spells a key.
+
+The first segment of a key is its topic. Names of datasets, models and versions come from people, so they are
+checked here, once, and nowhere joined by hand.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from samara.core import windows
+from samara.core.digests import short
+from samara.errors import Rejected
+
+LANDING = "landing/"
+BLOBS = "blobs/"
+RECEIPTS = "receipts/"
+DATASETS = "datasets/"
+VALIDATIONS = "validations/"
+QUARANTINE = "quarantine/"
+DECISIONS = "decisions/"
+RUNS = "runs/"
+JOBS = "jobs/"
+RESULTS = "results/"
+MODELS = "models/"
+ALIASES = "aliases/"
+CAPTURES = "captures/"
+FEEDBACK = "feedback/"
+DRIFT = "drift/"
+ALERTS = "alerts/"
+CONFIG = "config/"
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+LONGEST = 512  # bytes of a landing key: the clouds allow 1,024, and what we derive from it is longer
+
+
+def named(name: str, what: str) -> str:
+    """`name`, if it can be the name of a model or dataset."""
+    if NAME.fullmatch(name):
+        return name
+    shown = name if len(name) <= 80 and name.isprintable() else ascii(name[:80])
+    why = f"not a {what} name; use lower-case letters, digits, - and _, at most 63, starting with a letter or digit"
+    raise Rejected(shown, why, code="bad_name")
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """An uploaded file, by its key: `landing/{dataset}/{anything}`."""
+
+    key: str
+
+    @property
+    def dataset(self) -> str:
+        """The dataset it is for, or `Rejected` when the key is not one we would follow."""
+        topic, _, rest = self.key.partition("/")
+        dataset, slash, name = rest.partition("/")
+        if topic + "/" != LANDING or not slash or not name:
+            raise Rejected(self.key, "put files into landing/{dataset}/", code="bad_key")
+        if len(self.key.encode(errors="surrogatepass")) > LONGEST:
+            raise Rejected(self.key[:80] + "…", f"a key may have {LONGEST} bytes; shorten the name", code="bad_key")
+        if not unicodedata.is_normalized("NFC", name) or any(unspeakable(letter) for letter in name):
+            raise Rejected(ascii(self.key), "has control or invisible characters; rename it", code="bad_key")
+        if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name:
+            raise Rejected(self.key, "has . or .. or \\ or // in its path; rename it", code="bad_key")
+        return named(dataset, "dataset")
+
+    def receipt(self, version: str) -> str:
+        return f"{RECEIPTS}{short(self.key, version)}.json"
+
+
+def unspeakable(letter: str) -> bool:
+    """Whether a letter cannot be seen: controls, direction overrides, zero-width marks, lone surrogates."""
+    return unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def blob(digest: str) -> str:
+    return f"{BLOBS}sha256/{digest}"
+
+
+def batch(dataset: str, source_digest: str) -> str:
+    """A batch is named for the bytes it came from: the same file, uploaded twice, is one batch."""
+    return f"{DATASETS}{dataset}/{short(dataset, source_digest)}.json"
+
+
+def stem(key: str) -> str:
+    """The last segment without its ending.
+
+    >>> stem("datasets/flights/0a1b.json")
+    '0a1b'
+    """
+    return key.rpartition("/")[2].removesuffix(".json")
+
+
+def owner(key: str) -> str:
+    """The dataset or model a record belongs to: the second segment.
+
+    >>> owner("datasets/flights/0a1b.json")
+    'flights'
+    """
+    return key.split("/")[1].removesuffix(".json")
+
+
+def validation(batch_key: str) -> str:
+    return f"{VALIDATIONS}{owner(batch_key)}/{stem(batch_key)}.json"
+
+
+def quarantine(dataset: str, *what: str) -> str:
+    return f"{QUARANTINE}{dataset}/{short(*what)}.json"
+
+
+def decision(model: str, cause: str) -> str:
+    return f"{DECISIONS}{model}/{short(cause)}.json"
+
+
+def run(model: str, run_id: str) -> str:
+    return f"{RUNS}{model}/{run_id}.json"
+
+
+def submission(run_key: str) -> str:
+    return f"{JOBS}{owner(run_key)}/{stem(run_key)}/submission.json"
+
+
+def result(run_key: str) -> str:
+    return f"{RESULTS}{owner(run_key)}/{stem(run_key)}.json"
+
+
+def version(model: str, number: int) -> str:
+    """Ten digits, so that versions sort as they count."""
+    return f"{MODELS}{model}/{number:010d}.json"
+
+
+def number(version_key: str) -> int:
+    return int(stem(version_key))
+
+
+def aliases(model: str) -> str:
+    return f"{ALIASES}{model}.json"
+
+
+def drift(model: str, window: windows.Window) -> str:
+    return f"{DRIFT}{model}/{window.name}.json"
+
+
+def alert(subject: str, what: str) -> str:
+    """One alert for one thing about one subject, however often it is raised."""
+    return f"{ALERTS}{short(subject, what)}.json"
+
+
+def contract_head(dataset: str) -> str:
+    return f"{CONFIG}contracts/{dataset}.json"
+
+
+def model_head(model: str) -> str:
+    return f"{CONFIG}models/{model}.json"
+
+
+PREDICTION = re.compile(
+    r"(?P<model>[a-z0-9][a-z0-9_-]{0,62})\.(?P<hour>\d{4}-\d\d-\d\dT\d\d)\.(?P<unique>[0-9a-f]{16})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A prediction's id says where it lies: `{model}.{hour}.{16 hexadecimal digits}`.
+
+    >>> Prediction.parse("late.2013-02-14T05.00112233445566aa").capture
+    'captures/late/2013-02-14T05/00112233445566aa.json'
+    """
+
+    model: str
+    hour: str
+    unique: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Prediction":
+        match = PREDICTION.fullmatch(text)
+        if match is None:
+            raise Rejected(
+                ascii(text[:100])[1:-1],
+                "not a prediction id; they read model.2013-02-14T05.0123456789abcdef",
+                code="bad_id",
+            )
+        return cls(match["model"], windows.Window(match["hour"]).name, match["unique"])
+
+    @property
+    def id(self) -> str:
+        return f"{self.model}.{self.hour}.{self.unique}"
+
+    @property
+    def capture(self) -> str:
+        return f"{CAPTURES}{self.model}/{self.hour}/{self.unique}.json"
+
+    def feedback(self, digest: str) -> str:
+        """A truth that is corrected later is another object; both are kept."""
+        return f"{FEEDBACK}{self.model}/{self.hour}/{self.unique}/{digest[:16]}.json"
+
+
+def prediction_of(capture_key: str) -> Prediction:
+    """The prediction captured (or answered by feedback) at this key."""
+    _, model, hour, unique = capture_key.split("/")[:4]
+    return Prediction(model, hour, unique.removesuffix(".json"))

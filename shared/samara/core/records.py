@@ -1,0 +1,357 @@
+"""What is written and never changes: each record says what it was made from, and by which code.
+
+A record's digest covers all it says except `noted`, which holds when and where it was made and how long that
+took. So the same work done twice, or on another cloud, has the same digest, and every link is one to content.
+"""
+
+import json
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from samara.core.digests import canonical, digest
+from samara.errors import Rejected
+
+Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 in hexadecimal: the name of a blob, or the digest of a record."""
+
+
+class Value(BaseModel):
+    """A part of a record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, ser_json_inf_nan="constants")
+
+
+class Link(Value):
+    """Another record, by its key and the digest it had when we read it."""
+
+    key: str
+    digest: Hex
+
+
+class Maker(Value):
+    """Which function wrote this, and the digest of the code it ran."""
+
+    function: str
+    code: str
+
+
+class Record(Value):
+    """The frame of every record. Subclasses add what is said; none changes meaning under the same `schema`."""
+
+    kind: str
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    made_by: Maker
+    made_from: tuple[Link, ...] = ()
+    noted: dict[str, JsonValue] = {}
+
+    readers: ClassVar[tuple[int, ...]] = (1,)
+
+    def body(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the canonical JSON of everything but `noted`."""
+        said = self.body()
+        del said["noted"]
+        return digest(canonical(said))
+
+    def to_bytes(self) -> bytes:
+        return canonical({**self.body(), "digest": self.digest})
+
+    def link(self, key: str) -> Link:
+        return Link(key=key, digest=self.digest)
+
+    @classmethod
+    def read(cls, data: bytes, key: str) -> Self:
+        """The record in `data`, or `Rejected` when it is broken, altered or from a later Samara."""
+        try:
+            body = json.loads(data)
+            claimed = body.pop("digest")
+            kind, schema = body["kind"], body["schema"]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Rejected(
+                key, "not a record: no JSON object with digest, kind and schema", code="bad_record"
+            ) from error
+        if schema not in cls.readers:
+            why = f"written by a later Samara (schema {schema!r}, this one reads {cls.readers}); upgrade to read it"
+            raise Rejected(key, why, code="unknown_schema")
+        try:
+            record = cls.model_validate(body)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise Rejected(
+                key, f"not a {cls.__name__} but {kind!r}: {field}: {first['msg']}", code="bad_record"
+            ) from error
+        if record.digest != claimed:
+            raise Rejected(key, "altered since it was written: its digest does not match what it says", code="altered")
+        return record
+
+
+class Reason(Value):
+    """Why something was refused, in the user's words: a stable code, what is wrong, and the way out."""
+
+    code: str
+    why: str
+    column: str | None = None
+    rows: int = 0
+    examples: tuple[int, ...] = ()
+    """Numbers of the first rows concerned, counted from 1 for the first row of data."""
+
+
+class Column(Value):
+    name: str
+    type: str
+
+
+class Part(Value):
+    """One Parquet file of a batch."""
+
+    digest: Hex
+    rows: int
+    size: int
+
+
+class Batch(Record):
+    """An uploaded file as Parquet, every value as it was written. `noted` names the file it came from."""
+
+    kind: Literal["Batch"] = "Batch"
+    dataset: str
+    source: Hex
+    source_size: int
+    format: str
+    columns: tuple[Column, ...]
+    rows: int
+    parts: tuple[Part, ...]
+    refused: tuple[Reason, ...] = ()
+
+
+class Receipt(Record):
+    """What became of one write of one landing key. `made_from` names the batch or the quarantine."""
+
+    kind: Literal["Receipt"] = "Receipt"
+    source_key: str
+    outcome: Literal["batch", "quarantine"]
+
+
+class Quarantine(Record):
+    """A file, or rows of one, refused with every reason. `rows` is the blob that holds the refused rows."""
+
+    kind: Literal["Quarantine"] = "Quarantine"
+    dataset: str
+    source_key: str
+    source: Hex | None
+    whole: bool
+    reasons: tuple[Reason, ...]
+    rows: Hex | None = None
+    row_count: int = 0
+
+
+class Check(Value):
+    """One promise of the contract, kept or not."""
+
+    name: str
+    column: str | None
+    passed: bool
+    failed_rows: int
+    detail: str = ""
+
+
+class Validation(Record):
+    """A batch measured against its contract. `parts` hold the accepted rows, typed as the contract says."""
+
+    kind: Literal["Validation"] = "Validation"
+    dataset: str
+    batch: str
+    contract: Hex
+    verdict: Literal["accepted", "refused"]
+    checks: tuple[Check, ...]
+    rows: int
+    refused_rows: int
+    parts: tuple[Part, ...]
+    profile: Hex | None
+
+
+class Plan(Value):
+    """Everything a training depends on. `holdout` parts are those whose last rows are kept from training."""
+
+    definition: Hex
+    bundle: Hex
+    validations: tuple[Link, ...]
+    parts: tuple[Part, ...]
+    holdout: tuple[Part, ...]
+
+
+class Decision(Record):
+    """Whether a cause leads to training, and why (not). There is one for each cause, for ever."""
+
+    kind: Literal["Decision"] = "Decision"
+    model: str
+    cause: str
+    why: str
+    plan: Plan | None = None
+
+
+class Run(Record):
+    """A pinned plan. Its id is the digest of the plan, so the same plan is the same run."""
+
+    kind: Literal["Run"] = "Run"
+    model: str
+    run: str
+    cause: str
+    plan: Plan
+
+
+class Submission(Record):
+    """The claim that a run was handed to the batch service; `noted` holds the service's handle."""
+
+    kind: Literal["Submission"] = "Submission"
+    model: str
+    run: str
+
+
+class Tensor(Value):
+    """An input or output as Open Inference Protocol v2 names it; −1 stands for any size."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+class Signature(Value):
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+class Parity(Value):
+    """How far the exported graph strays from the framework, over `rows` rows of the holdout."""
+
+    rows: int
+    largest_difference: float
+    tolerance: float
+    agreed: bool
+
+
+class Result(Record):
+    """What a run came to."""
+
+    kind: Literal["Result"] = "Result"
+    model: str
+    run: str
+    status: Literal["succeeded", "failed"]
+    why: str = ""
+    artifact: Hex | None = None
+    signature: Signature | None = None
+    parity: Parity | None = None
+    metrics: dict[str, float] = {}
+    holdout: Hex | None = None
+    environment: dict[str, str] = {}
+
+
+class Gate(Value):
+    """One condition for going live."""
+
+    name: str
+    passed: bool
+    why: str
+
+
+class ModelVersion(Record):
+    """A model that could be served, with the verdict of its gates and the baseline its drift is measured from."""
+
+    kind: Literal["ModelVersion"] = "ModelVersion"
+    model: str
+    version: int
+    run: str
+    artifact: Hex
+    signature: Signature
+    metrics: dict[str, float]
+    parity: Parity
+    baseline: Hex
+    compared_with: int | None
+    compared_metrics: dict[str, float]
+    gates: tuple[Gate, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(gate.passed for gate in self.gates)
+
+
+class Capture(Record):
+    """What was asked and what was answered: one object for one request."""
+
+    kind: Literal["Capture"] = "Capture"
+    model: str
+    version: int | None
+    prediction: str
+    rows: int
+    status: int
+    inputs: dict[str, JsonValue]
+    outputs: dict[str, JsonValue]
+    shapes: dict[str, tuple[int, ...]] = {}
+
+
+class Feedback(Record):
+    """The truth about a prediction, one value for each of its rows; None where it is not known yet."""
+
+    kind: Literal["Feedback"] = "Feedback"
+    model: str
+    prediction: str
+    truth: tuple[bool | int | float | str | None, ...]
+
+
+class ColumnDrift(Value):
+    """How far one column strayed from the baseline. `psi` and `ks` are None where they do not apply."""
+
+    name: str
+    rows: int
+    psi: float | None
+    ks: float | None
+    missing: float
+    drifted: bool
+
+
+class DriftReport(Record):
+    """One window of captures against the training profile of the version that answered them."""
+
+    kind: Literal["DriftReport"] = "DriftReport"
+    model: str
+    version: int
+    window: str
+    rows: int
+    verdict: Literal["stable", "drifted", "too few rows"]
+    why: str
+    columns: tuple[ColumnDrift, ...]
+    performance: dict[str, float] = {}
+    labelled_rows: int = 0
+    unreadable: int = 0
+
+
+class Alert(Record):
+    """What a person should hear."""
+
+    kind: Literal["Alert"] = "Alert"
+    subject: str
+    what: str
+    why: str
+
+
+KINDS: dict[str, type[Record]] = {
+    record.model_fields["kind"].default: record
+    for record in (
+        Batch, Receipt, Quarantine, Validation, Decision, Run, Submission, Result, ModelVersion, Capture,
+        Feedback, DriftReport, Alert,
+    )
+}  # fmt: skip
+
+
+def read_any(data: bytes, key: str) -> Record:
+    """The record in `data`, whatever its kind."""
+    try:
+        kind = json.loads(data)["kind"]
+        record = KINDS[kind]
+    except (ValueError, TypeError, KeyError) as error:
+        raise Rejected(key, "not a record of any kind this Samara knows", code="bad_record") from error
+    return record.read(data, key)

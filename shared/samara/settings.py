@@ -1,0 +1,50 @@
+"""How this process is set up: a few environment variables, read once, named in every complaint about them."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from samara.errors import Misconfigured
+
+HOME = ".samara"
+
+
+class Settings(BaseModel):
+    """Frozen. `home` is the folder of the local provider: its bucket, its jobs, its locks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: str = "local"
+    home: Path = Path(HOME)
+    catalogue: str = "functions.catalogue"
+
+    @property
+    def bucket(self) -> Path:
+        return self.home / "bucket"
+
+    def environment(self) -> dict[str, str]:
+        """These settings as the environment of a child process."""
+        return {f"SAMARA_{name.upper()}": str(value) for name, value in self.model_dump().items()}
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
+    """`SAMARA_PROVIDER`, `SAMARA_HOME` and so on; an unknown or wrong one is refused by name."""
+    given = {
+        name.removeprefix("SAMARA_").lower(): value for name, value in environ.items() if name.startswith("SAMARA_")
+    }
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]).upper()
+        raise Misconfigured(f"SAMARA_{field}", first["msg"]) from error
+
+
+def nearest_home(start: Path) -> Path | None:
+    """The closest `.samara` folder at or above `start`, as git finds its own."""
+    for folder in (start, *start.parents):
+        if (folder / HOME).is_dir():
+            return folder / HOME
+    return None

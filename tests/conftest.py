@@ -1,0 +1,42 @@
+"""What tests ask for by name: a bucket, jobs, and each function's own view of them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from functions.catalogue import CATALOGUE
+from samara import catalogue
+from samara.app import App
+from samara.core.records import Maker
+from samara.events import ObjectCreated
+from samara.providers.memory import MemoryJobs, MemoryStore
+
+NOON = datetime(2013, 2, 14, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore(now=lambda: NOON)
+
+
+@pytest.fixture
+def jobs() -> MemoryJobs:
+    return MemoryJobs()
+
+
+@pytest.fixture
+def whole(store: MemoryStore, jobs: MemoryJobs) -> App:
+    """The app without any scope: for what a test prepares and looks up."""
+    return App(store, jobs, Maker(function="test", code="0" * 64))
+
+
+@pytest.fixture
+def acting_as(whole: App) -> Callable[[str], App]:
+    """The app as the function of that name gets it, with its permissions."""
+    return lambda name: whole.acting_as(catalogue.named(CATALOGUE, name))
+
+
+@pytest.fixture
+def created() -> Callable[[str], ObjectCreated]:
+    return lambda key: ObjectCreated(key, NOON)
