@@ -76,6 +76,30 @@ STATUS: dict[str, int] = {
     "Unsupported": 501,
     "Misconfigured": 500,
 }
+BY_CODE: dict[str, int] = {
+    "unknown_path": 404,
+    "unknown_model": 404,
+    "unknown_version": 404,
+    "unknown_prediction": 404,
+    "bad_method": 405,
+    "slow": 408,
+    "too_large": 413,
+    "too_many_rows": 413,
+    "long_path": 414,
+    "media_type": 415,
+    "not_finite": 422,
+    "model_failed": 422,
+    "long_headers": 431,
+    "cross_site": 403,
+    "no_model": 503,
+    "model_unavailable": 503,
+    "busy": 503,
+    "timeout": 503,
+}
+"""Codes of `Rejected` that HTTP has a better word for than 400."""
+
+OURS = ("altered", "bad_record", "bad_head", "unknown_schema")
+"""Codes that say the bucket is broken: whoever asked did nothing wrong."""
 
 
 def json_response(status: int, value: Any, headers: dict[str, str] | None = None) -> HttpResponse:
@@ -83,17 +107,21 @@ def json_response(status: int, value: Any, headers: dict[str, str] | None = None
     return HttpResponse(status, body, {"content-type": "application/json", **(headers or {})})
 
 
-def refusal(status: int, code: str, why: str) -> HttpResponse:
+def refusal(status: int, code: str, why: str, headers: dict[str, str] | None = None) -> HttpResponse:
     """The one shape of every HTTP error: `{"error": …, "code": …}`; `error` is what Open Inference v2 reads."""
-    return json_response(status, {"error": why, "code": code})
+    return json_response(status, {"error": why, "code": code}, headers)
 
 
 def refused(error: SamaraError) -> HttpResponse:
     """An error as a response. What is the deployment's fault is logged, not told to strangers."""
     status = STATUS[next(name for name in (c.__name__ for c in type(error).__mro__) if name in STATUS)]
+    code = getattr(error, "code", type(error).__name__.lower())
+    if code in OURS:
+        status, code = 503, "unavailable"
     if status >= 500:
-        return refusal(status, type(error).__name__.lower(), "the service cannot answer just now; its log says why")
-    return refusal(status, getattr(error, "code", type(error).__name__.lower()), str(error))
+        log.error(json.dumps({"refused": type(error).__name__, "why": str(error)}))
+        return refusal(status, code, "the service cannot answer just now; its log says why")
+    return refusal(BY_CODE.get(code, status), code, str(error))
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:

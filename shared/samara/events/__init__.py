@@ -39,4 +39,12 @@ class HttpResponse:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A function that should have run for the object at `key`, and has not: what `reconcile` asks the platform for."""
+
+    function: str
+    key: str
+
+
 Event = ObjectCreated | Tick | HttpRequest

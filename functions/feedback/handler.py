@@ -1,0 +1,100 @@
+"""Feedback: take the truth about a prediction, now or months later.
+
+Wakes on  HTTP POST /feedback: {"prediction": id, "truth": …}, a list of such, or JSON lines
+Reads     captures/{model}/{hour}/{unique}.json
+Writes    feedback/{model}/{hour}/{unique}/{digest}.json
+
+Sent twice, the same truth is one object. Another truth for the same prediction is another object; both are kept.
+"""
+
+from typing import Any
+
+from functions.feedback.truth import item, truth
+from samara.app import App
+from samara.core import strict
+from samara.core.digests import canonical, digest
+from samara.core.keys import Prediction
+from samara.core.records import Capture, Feedback
+from samara.entry import BY_CODE, OURS, json_response, on_http, refusal
+from samara.errors import Rejected
+from samara.events import HttpRequest, HttpResponse
+
+MOST = 1_000  # items in one request: each is a read and a write, and a request has 30 seconds
+LINES = ("application/json", "application/x-ndjson", "application/jsonl")
+
+
+def run(event: HttpRequest, app: App) -> HttpResponse:
+    if event.path.rstrip("/") != "/feedback":
+        raise Rejected(strict.shown(event.path), "no such address; post to /feedback", code="unknown_path")
+    if event.method != "POST":
+        return refusal(405, "bad_method", "use POST here", {"allow": "POST"})
+    given = items(event)
+
+    results = [taken(one, event, app) for one in given]
+
+    refused = [result for result in results if result["status"] == "refused"]
+    if len(given) == 1 and refused:
+        return refusal(BY_CODE.get(refused[0]["code"], 400), refused[0]["code"], refused[0]["why"])
+    return json_response(200, {"accepted": len(results) - len(refused), "refused": len(refused), "results": results})
+
+
+def items(event: HttpRequest) -> list[Any]:
+    """What the body holds, one entry for each prediction; a line that cannot be read is its own `Rejected`."""
+    if strict.media_type(event.headers, *LINES) == "application/json":
+        given = strict.asked(event.headers, event.body)
+        return few(given if isinstance(given, list) else [given])
+    lines = [line for line in strict.sized(event.headers, event.body).split(b"\n") if line.strip()]
+    return [readable(line, number) for number, line in enumerate(few(lines), start=1)]
+
+
+def few(given: list[Any]) -> list[Any]:
+    if not given:
+        raise Rejected("body", "is empty; send at least one item", code="bad_request")
+    if len(given) > MOST:
+        raise Rejected("body", f"has {len(given):,} items; send at most {MOST:,} at once", code="too_many_rows")
+    return given
+
+
+def readable(line: bytes, number: int) -> Any:
+    try:
+        return strict.value(line, f"line {number}")
+    except Rejected as error:
+        return error
+
+
+def taken(given: Any, event: HttpRequest, app: App) -> dict[str, Any]:
+    """What became of one item. A bad one is reported and leaves the others alone."""
+    said = given.get("prediction") if isinstance(given, dict) else None
+    named = {"prediction": said if isinstance(said, str) and len(said) <= 200 else None}
+    try:
+        if isinstance(given, Rejected):
+            raise given
+        prediction, record = judged(given, event, app)
+    except Rejected as error:
+        if error.code in OURS:
+            raise
+        return {**named, "status": "refused", "code": error.code, "why": str(error)}
+    app.write(prediction.feedback(digest(canonical(record.truth))), record)
+    return {**named, "status": "recorded"}
+
+
+def judged(given: Any, event: HttpRequest, app: App) -> tuple[Prediction, Feedback]:
+    """The feedback record of one item, or `Rejected`."""
+    said, raw = item(given)
+    prediction = Prediction.parse(said)
+    capture = app.find(Capture, prediction.capture)
+    if capture is None:
+        why = "no such prediction; send the id that came with the answer"
+        raise Rejected(prediction.id, why, code="unknown_prediction")
+    record = Feedback(
+        made_by=app.maker,
+        made_from=(capture.link(prediction.capture),),
+        model=prediction.model,
+        prediction=prediction.id,
+        truth=truth(raw, capture),
+        noted={"at": event.at.isoformat()},
+    )
+    return prediction, record
+
+
+handler = on_http(run)

@@ -1,0 +1,1 @@
+"""`samara dev`: the whole platform on one machine."""

@@ -1,0 +1,202 @@
+"""The truth about a prediction: taken once, corrected as often as people learn better."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from functions.feedback.handler import run
+from samara.app import App
+from samara.core.keys import Prediction
+from samara.core.records import Capture, Feedback
+from samara.entry import refused
+from samara.errors import SamaraError
+from samara.events import HttpRequest
+from samara.providers.memory import MemoryStore
+
+NOON = datetime(2013, 3, 1, 12, 0, tzinfo=UTC)
+PREDICTION = Prediction("late", "2013-02-14T05", "00112233445566aa")
+OTHER = Prediction("late", "2013-02-14T06", "00112233445566bb")
+
+
+@pytest.fixture
+def app(acting_as: Callable[[str], App], whole: App) -> App:
+    """The app of feedback, with two predictions of two rows: labels 0 and 1, and names of airlines."""
+    for prediction, outputs in (
+        (PREDICTION, {"label": [0, 1], "probabilities": [0.9, 0.1, 0.2, 0.8]}),
+        (OTHER, {"airline": ["UA", "AA"]}),
+    ):
+        capture = Capture(
+            made_by=whole.maker,
+            model="late",
+            version=1,
+            prediction=prediction.id,
+            rows=2,
+            status=200,
+            inputs={"distance": [1.0, 2.0]},
+            outputs=outputs,
+        )
+        whole.write(prediction.capture, capture)
+    return acting_as("feedback")
+
+
+def post(value: Any, app: App, kind: str = "application/json", method: str = "POST") -> tuple[int, Any]:
+    """The status and the answer, as the HTTP seam would send them."""
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
+    try:
+        response = run(HttpRequest(method, "/feedback", NOON, headers={"content-type": kind}, body=body), app)
+    except SamaraError as error:
+        response = refused(error)
+    return response.status, json.loads(response.body)
+
+
+def about(truth: Any, prediction: str = PREDICTION.id) -> dict[str, Any]:
+    return {"prediction": prediction, "truth": truth}
+
+
+def stored(app: App) -> list[Feedback]:
+    return [app.read(Feedback, key) for key in app.store.list("feedback/")]
+
+
+def test_the_truth_is_kept_with_what_it_is_about(app: App) -> None:
+    status, said = post(about([1, 0]), app)
+
+    (feedback,) = stored(app)
+    assert (status, said["accepted"], said["results"][0]["status"]) == (200, 1, "recorded")
+    assert (feedback.model, feedback.prediction, feedback.truth) == ("late", PREDICTION.id, (1, 0))
+    assert feedback.made_from[0].key == PREDICTION.capture
+    assert feedback.noted["at"] == "2013-03-01T12:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ([True, False], (True, False)),
+        ([1.5, 2], (1.5, 2)),
+        ([1, None], (1, None)),
+        ({"1": 0}, (None, 0)),
+        ({"0": 1, "1": 0}, (1, 0)),
+    ],
+)
+def test_the_truth_comes_as_a_list_or_by_row_and_keeps_its_types(app: App, given: Any, kept: tuple[Any, ...]) -> None:
+    post(about(given), app)
+
+    (feedback,) = stored(app)
+    assert feedback.truth == kept
+    assert [type(value) for value in feedback.truth] == [type(value) for value in kept]
+
+
+def test_the_truth_about_one_row_needs_no_list(app: App, whole: App) -> None:
+    single = Prediction("late", "2013-02-14T05", "00112233445566cc")
+    whole.write(
+        single.capture,
+        Capture(
+            made_by=whole.maker,
+            model="late",
+            version=1,
+            prediction=single.id,
+            rows=1,
+            status=200,
+            inputs={},
+            outputs={"y": [0.5]},
+        ),
+    )
+
+    status, _ = post(about(3.5, single.id), app)
+
+    assert status == 200
+    assert stored(app)[0].truth == (3.5,)
+
+
+def test_the_same_truth_twice_is_one_object_and_another_is_kept_beside_it(app: App, store: MemoryStore) -> None:
+    post(about([1, 0]), app)
+    status, _ = post(about([1, 0]), app)
+    once = len(list(store.list("feedback/")))
+    post(about([1, 1]), app)
+
+    assert status == 200
+    assert once == 1
+    assert len(list(store.list("feedback/"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "code"),
+    [
+        (about([1, 0], "late.2013-02-14T05.ffffffffffffffff"), 404, "unknown_prediction"),
+        (about([1, 0], "../x"), 400, "bad_id"),
+        (about([1, 0], "late.2013-99-14T05.ffffffffffffffff"), 400, "rejected"),
+        (about([1, 0], "x" * 5000), 400, "bad_id"),
+        ({"prediction": 7, "truth": 1}, 400, "bad_id"),
+        (about([1]), 400, "bad_truth"),
+        (about([]), 400, "bad_truth"),
+        (about(1), 400, "bad_truth"),
+        (about([1, 0, 1]), 400, "bad_truth"),
+        (about([None, None]), 400, "bad_truth"),
+        (about({"2": 1}), 400, "bad_truth"),
+        (about({"-1": 1}), 400, "bad_truth"),
+        (about({"٣": 1}), 400, "bad_truth"),
+        (about({}), 400, "bad_truth"),
+        (about([1, [0]]), 400, "bad_truth"),
+        (about([1, {}]), 400, "bad_truth"),
+        (about([1, 2**63]), 400, "bad_truth"),
+        (about([1, "1"]), 400, "bad_truth"),
+        (about([1, 0], OTHER.id), 400, "bad_truth"),
+        (about(["UA", "x" * 1001], OTHER.id), 400, "bad_truth"),
+        (b'{"prediction": "%s", "truth": [1, 1e400]}' % PREDICTION.id.encode(), 400, "bad_truth"),
+        (b'{"prediction": "%s", "truth": [1, NaN]}' % PREDICTION.id.encode(), 400, "bad_json"),
+        ({"prediction": PREDICTION.id}, 400, "bad_request"),
+        ({**about([1, 0]), "at": 1}, 400, "unknown_field"),
+        ([], 400, "bad_request"),
+        (None, 400, "bad_request"),
+        ([7], 400, "bad_request"),
+        ([about([1, 0])] * 1001, 413, "too_many_rows"),
+        (b'"' + b"x" * (6 << 20) + b'"', 413, "too_large"),
+        (b"", 400, "bad_json"),
+    ],
+)
+def test_what_is_no_truth_is_refused_and_nothing_is_stored(app: App, given: Any, status: int, code: str) -> None:
+    answered, said = post(given, app)
+
+    assert (answered, said["code"]) == (status, code), said
+    assert not stored(app)
+
+
+def test_text_is_kept_as_it_is(app: App) -> None:
+    status, _ = post(about(["=HYPERLINK(1)", "<svg onload=1>"], OTHER.id), app)
+
+    assert status == 200
+    assert stored(app)[0].truth == ("=HYPERLINK(1)", "<svg onload=1>")
+
+
+def test_a_bad_item_leaves_the_others_alone(app: App) -> None:
+    status, said = post([about([1, 0]), about([1]), about(["UA", "UA"], OTHER.id)], app)
+
+    assert status == 200
+    assert (said["accepted"], said["refused"]) == (2, 1)
+    assert [result["status"] for result in said["results"]] == ["recorded", "refused", "recorded"]
+    assert said["results"][1]["code"] == "bad_truth"
+    assert len(stored(app)) == 2
+
+
+def test_lines_are_read_one_by_one(app: App) -> None:
+    lines = b"\n".join([json.dumps(about([1, 0])).encode(), b"", b"{broken", json.dumps(about([0, 0])).encode(), b""])
+
+    status, said = post(lines, app, "application/x-ndjson")
+
+    assert status == 200
+    assert [result.get("code") for result in said["results"]] == [None, "bad_json", None]
+    assert "line 2" in said["results"][1]["why"]
+
+
+def test_only_posts_are_taken_and_only_here(app: App) -> None:
+    assert post(about([1, 0]), app, method="GET")[0] == 405
+    assert post(about([1, 0]), app, kind="text/csv")[0] == 415
+
+
+def test_an_altered_capture_is_not_the_callers_fault(app: App, store: MemoryStore) -> None:
+    found = store.get(PREDICTION.capture)
+    store.replace(PREDICTION.capture, found.data.replace(b'"rows":2', b'"rows":3'), found.version)
+
+    assert post(about([1, 0]), app)[0] == 503

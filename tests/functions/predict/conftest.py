@@ -1,0 +1,94 @@
+"""Small real models, written into the bucket as `register` writes them."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from samara.app import App
+from samara.core import keys
+from samara.core.aliases import Aliases
+from samara.core.digests import digest
+from samara.core.records import ModelVersion, Parity, Signature, Tensor
+
+Publish = Callable[..., ModelVersion]
+Point = Callable[..., Aliases]
+
+LATENESS = Signature(
+    inputs=(
+        Tensor(name="distance", datatype="FP32", shape=(-1, 1)),
+        Tensor(name="carrier", datatype="BYTES", shape=(-1, 1)),
+    ),
+    outputs=(
+        Tensor(name="score", datatype="FP32", shape=(-1, 1)),
+        Tensor(name="airline", datatype="BYTES", shape=(-1, 1)),
+    ),
+)
+
+
+def lateness(factor: float) -> bytes:
+    """score = factor × distance; airline = carrier."""
+    nodes = [
+        helper.make_node("Mul", ["distance", "factor"], ["score"]),
+        helper.make_node("Identity", ["carrier"], ["airline"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "lateness",
+        [
+            helper.make_tensor_value_info("distance", TensorProto.FLOAT, [None, 1]),
+            helper.make_tensor_value_info("carrier", TensorProto.STRING, [None, 1]),
+        ],
+        [
+            helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1]),
+            helper.make_tensor_value_info("airline", TensorProto.STRING, [None, 1]),
+        ],
+        [numpy_helper.from_array(np.array([factor], dtype=np.float32), "factor")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+@pytest.fixture
+def publish(whole: App) -> Publish:
+    """Write version `number` of a model and give its record."""
+
+    def write(
+        number: int, factor: float | None = None, *, data: bytes | None = None, signature: Signature = LATENESS
+    ) -> ModelVersion:
+        artifact = whole.keep(data if data is not None else lateness(factor if factor is not None else number))
+        version = ModelVersion(
+            made_by=whole.maker,
+            model="late",
+            version=number,
+            run="0123456789abcdef",
+            artifact=artifact,
+            signature=signature,
+            metrics={"rmse": 1.0},
+            parity=Parity(rows=1, largest_difference=0.0, tolerance=1e-4, agreed=True),
+            baseline=digest(b"baseline"),
+            compared_with=None,
+            compared_metrics={},
+            gates=(),
+        )
+        return whole.write(keys.version("late", number), version)
+
+    return write
+
+
+@pytest.fixture
+def point(whole: App) -> Point:
+    """Move the aliases of the model."""
+
+    def move(champion: int | None, challenger: int | None = None) -> Aliases:
+        at = datetime.fromisoformat("2013-02-14T12:00:00+00:00")
+        return whole.swap(
+            Aliases,
+            keys.aliases("late"),
+            lambda head: head.moved(champion=champion, challenger=challenger, at=at, cause="test"),
+        )
+
+    return move

@@ -1,0 +1,403 @@
+"""The handler: which version answers, what is captured, and what happens when something is missing or broken."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from functions.predict import handler
+from functions.predict.handler import run
+from samara.app import App
+from samara.core import keys
+from samara.core.heads import ModelHead
+from samara.core.keys import Prediction
+from samara.core.records import Capture, Signature, Tensor
+from samara.entry import refused
+from samara.errors import Rejected, SamaraError, Unavailable
+from samara.events import HttpRequest, HttpResponse
+from samara.ports import Version
+from samara.providers.memory import MemoryStore
+
+NOON = datetime(2013, 2, 14, 12, 0, tzinfo=UTC)
+INFER = "/v2/models/late/infer"
+
+
+def body(distances: list[Any], carriers: list[Any] | None = None, **more: Any) -> bytes:
+    rows = len(distances)
+    inputs = [
+        {"name": "distance", "shape": [rows, 1], "datatype": "FP32", "data": distances},
+        {"name": "carrier", "shape": [rows, 1], "datatype": "BYTES", "data": carriers or ["UA"] * rows},
+    ]
+    return json.dumps({"inputs": inputs, **more}).encode()
+
+
+def post(data: bytes, path: str = INFER, at: datetime = NOON, **headers: str) -> HttpRequest:
+    return HttpRequest("POST", path, at, headers={"content-type": "application/json", **headers}, body=data)
+
+
+def get(path: str) -> HttpRequest:
+    return HttpRequest("GET", path, NOON)
+
+
+def answered(response: HttpResponse) -> Any:
+    assert response.status == 200, response.body
+    return json.loads(response.body)
+
+
+def refusal_of(event: HttpRequest, app: App) -> tuple[int, str, str]:
+    """Status, code and words, as the HTTP seam would send them."""
+    try:
+        response = run(event, app)
+    except SamaraError as error:
+        response = refused(error)
+    said = json.loads(response.body)
+    return response.status, said["code"], said["error"]
+
+
+@pytest.fixture
+def app(acting_as: Callable[[str], App]) -> App:
+    return acting_as("predict")
+
+
+@pytest.fixture
+def served(app: App, publish: Any, point: Any) -> App:
+    """The app with version 1 as champion."""
+    publish(1)
+    point(champion=1)
+    return app
+
+
+def test_the_champion_answers_and_says_who_it_is(app: App, publish: Any, point: Any) -> None:
+    publish(1)
+    publish(2)
+    point(champion=2, challenger=1)
+
+    response = run(post(body([1.0, 2.5], ["UA", "AA"])), app)
+
+    said = answered(response)
+    assert said["model_name"] == "late"
+    assert said["model_version"] == response.headers["samara-version"] == "2"
+    assert said["outputs"] == [
+        {"name": "score", "shape": [2, 1], "datatype": "FP32", "data": [2.0, 5.0]},
+        {"name": "airline", "shape": [2, 1], "datatype": "BYTES", "data": ["UA", "AA"]},
+    ]
+    assert said["id"] == said["parameters"]["prediction"] == response.headers["samara-prediction"]
+
+
+def test_what_was_asked_and_answered_is_captured_with_where_it_came_from(app: App, publish: Any, point: Any) -> None:
+    version = publish(1, 3)
+    point(champion=1)
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    response = run(post(body([2], id="mine"), traceparent=trace), app)
+
+    said = answered(response)
+    capture = app.read(Capture, Prediction.parse(said["parameters"]["prediction"]).capture)
+    assert capture.inputs == {"distance": [2], "carrier": ["UA"]}
+    assert capture.outputs == {"score": [6.0], "airline": ["UA"]}
+    assert capture.shapes["distance"] == capture.shapes["score"] == (1, 1)
+    assert (capture.version, capture.rows, capture.status) == (1, 1, 200)
+    assert capture.made_from == (version.link(keys.version("late", 1)),)
+    assert capture.digest == said["parameters"]["capture"]
+    assert said["parameters"]["digest"] == version.artifact
+    assert (capture.noted["id"], capture.noted["traceparent"], capture.noted["move"]) == ("mine", trace, 1)
+    assert said["id"] == "mine"
+
+
+def test_a_version_is_asked_for_by_number_or_alias(app: App, publish: Any, point: Any) -> None:
+    publish(1)
+    publish(2)
+    publish(3)
+    point(champion=2, challenger=3)
+
+    versions = [
+        answered(run(post(body([1]), f"/v2/models/late/versions/{asked}/infer"), app))["model_version"]
+        for asked in ("1", "champion", "challenger")
+    ]
+
+    assert versions == ["1", "2", "3"]
+
+
+def test_the_same_request_under_the_same_id_is_one_prediction(
+    app: App, store: MemoryStore, publish: Any, point: Any
+) -> None:
+    publish(1)
+    publish(2)
+    point(champion=1)
+    first = run(post(body([7], id="order-1")), app)
+    point(champion=2)
+
+    again = run(post(body([7], id="order-1"), at=NOON + timedelta(minutes=1)), app)
+
+    assert again.body == first.body
+    assert len(list(store.list("captures/"))) == 1
+
+
+def test_a_retry_just_after_the_hour_meets_the_first_answer(app: App, publish: Any, point: Any) -> None:
+    publish(1)
+    point(champion=1)
+    first = run(post(body([7], id="order-1"), at=NOON - timedelta(seconds=1)), app)
+
+    again = run(post(body([7], id="order-1"), at=NOON + timedelta(seconds=1)), app)
+
+    assert again.body == first.body
+
+
+@pytest.mark.parametrize("other", [body([8], id="order-1"), body([7], id="order-2"), body([7])])
+def test_another_body_another_id_or_no_id_is_another_prediction(
+    app: App, publish: Any, point: Any, other: bytes
+) -> None:
+    publish(1)
+    point(champion=1)
+    first = answered(run(post(body([7], id="order-1")), app))
+
+    second = answered(run(post(other), app))
+
+    assert second["parameters"]["prediction"] != first["parameters"]["prediction"]
+
+
+def test_a_promotion_is_noticed_within_the_stated_staleness(app: App, publish: Any, point: Any) -> None:
+    publish(1)
+    publish(2)
+    point(champion=1)
+    run(post(body([1])), app)
+    point(champion=2)
+
+    soon = answered(run(post(body([1]), at=NOON + handler.STALE / 2), app))
+    later = answered(run(post(body([1]), at=NOON + handler.STALE * 1.01), app))
+    standing = answered(run(post(body([1]), at=NOON + handler.STALE * 1.01), app))
+
+    assert (soon["model_version"], later["model_version"], standing["model_version"]) == ("1", "2", "2")
+
+
+class Filling(MemoryStore):
+    """A store that takes no more captures once it is full."""
+
+    full = False
+
+    def create(self, key: str, data: bytes) -> Version:
+        if self.full and key.startswith("captures/"):
+            raise Unavailable(key)
+        return super().create(key, data)
+
+
+@pytest.fixture
+def store() -> Filling:
+    return Filling()
+
+
+def test_what_cannot_be_captured_is_not_answered(app: App, store: Filling, publish: Any, point: Any) -> None:
+    publish(1)
+    point(champion=1)
+    store.full = True
+
+    status, code, why = refusal_of(post(body([1])), app)
+
+    assert (status, code) == (503, "unavailable")
+    assert "captures" not in why
+
+
+def test_an_unknown_model_and_one_without_a_champion_are_told_apart(
+    app: App, whole: App, publish: Any, point: Any
+) -> None:
+    unknown = refusal_of(post(body([1])), app)
+    defined = ModelHead(definition="0" * 64, bundle="0" * 64, write_id="one")
+    whole.store.create(keys.model_head("late"), defined.to_bytes())
+    untrained = refusal_of(post(body([1])), app)
+    publish(1)
+    point(champion=None, challenger=1)
+    unpromoted = refusal_of(post(body([1])), app)
+
+    assert unknown[:2] == (404, "unknown_model")
+    assert untrained[:2] == unpromoted[:2] == (503, "no_model")
+    assert "train one" in untrained[2]
+    assert "promote" in unpromoted[2]
+
+
+def test_a_broken_model_is_unavailable_and_shows_nothing_of_the_library(app: App, publish: Any, point: Any) -> None:
+    publish(1, data=b"no model at all")
+    point(champion=1)
+
+    status, code, why = refusal_of(post(body([1])), app)
+
+    assert (status, code) == (503, "model_unavailable")
+    assert "onnx" not in why.lower()
+    assert refusal_of(get("/v2/models/late/ready"), app)[0] == 503
+
+
+def test_an_altered_model_is_never_loaded(app: App, store: MemoryStore, publish: Any, point: Any) -> None:
+    version = publish(1, 0.123)  # a model no other test has loaded
+    point(champion=1)
+    key = keys.blob(version.artifact)
+    store.replace(key, store.get(key).data + b"\0", store.get(key).version)
+
+    assert refusal_of(post(body([1])), app)[:2] == (503, "model_unavailable")
+
+
+def test_a_model_that_fails_on_some_inputs_says_only_that(app: App, publish: Any, point: Any) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Reshape", ["x", "shape"], ["y"])],
+        "reshaped",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [None]),
+            helper.make_tensor_value_info("shape", TensorProto.INT64, [None]),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    signature = Signature(
+        inputs=(Tensor(name="x", datatype="FP32", shape=(-1,)), Tensor(name="shape", datatype="INT64", shape=(-1,))),
+        outputs=(Tensor(name="y", datatype="FP32", shape=(-1,)),),
+    )
+    publish(1, data=model.SerializeToString(), signature=signature)
+    point(champion=1)
+    inputs = [
+        {"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 2]},
+        {"name": "shape", "shape": [2], "datatype": "INT64", "data": [5, 5]},
+    ]
+
+    status, code, why = refusal_of(post(json.dumps({"inputs": inputs}).encode()), app)
+
+    assert (status, code) == (422, "model_failed")
+    assert why == "late: version 1 failed on these inputs"
+
+
+def test_an_answer_that_json_cannot_carry_is_refused_and_not_captured(
+    app: App, store: MemoryStore, publish: Any, point: Any
+) -> None:
+    publish(1, 1e38)
+    point(champion=1)
+
+    status, code, _ = refusal_of(post(body([1e38])), app)
+
+    assert (status, code) == (422, "not_finite")
+    assert not list(store.list("captures/"))
+
+
+def test_a_model_whose_weights_lie_in_a_file_is_not_loaded(
+    app: App, publish: Any, point: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.ones(1, dtype=np.float32).tofile(tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    weights = TensorProto(name="w", data_type=1, dims=[1], data_location=TensorProto.EXTERNAL)
+    weights.external_data.add(key="location", value="weights")
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        "outside",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None])],
+        [weights],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    publish(1, data=model.SerializeToString())
+    point(champion=1)
+
+    assert refusal_of(post(body([1])), app)[:2] == (503, "model_unavailable")
+
+
+def test_metadata_is_the_signature(app: App, publish: Any, point: Any) -> None:
+    publish(1)
+    publish(2)
+    point(champion=1)
+
+    said = answered(run(get("/v2/models/late"), app))
+
+    assert said["name"] == "late"
+    assert said["versions"] == ["1", "2"]
+    assert said["platform"] == "onnxruntime_onnx"
+    assert said["inputs"] == [
+        {"name": "distance", "datatype": "FP32", "shape": [-1, 1]},
+        {"name": "carrier", "datatype": "BYTES", "shape": [-1, 1]},
+    ]
+    assert [output["name"] for output in said["outputs"]] == ["score", "airline"]
+    assert said["parameters"]["version"] == 1
+
+
+def test_server_health_and_listing_follow_the_protocol(app: App, publish: Any, point: Any) -> None:
+    publish(1)
+    point(champion=1)
+
+    assert answered(run(get("/v2"), app))["name"] == "samara"
+    assert answered(run(get("/v2/health/live"), app)) == {"live": True}
+    assert answered(run(get("/v2/health/ready"), app)) == {"ready": True}
+    assert answered(run(get("/v2/models/late/versions/1/ready"), app)) == {"name": "late", "ready": True}
+    assert answered(run(get("/v2/models"), app)) == {"models": [{"name": "late"}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/v2/nothing", 404, "unknown_path"),
+        ("/v2/models/late/unload", 404, "unknown_path"),
+        ("/v2/repository/models/late/unload", 404, "unknown_path"),
+        ("/v2/models/Late", 404, "unknown_model"),
+        ("/v2/models/other", 404, "unknown_model"),
+        ("/v2/models/late/versions/9", 404, "unknown_version"),
+        ("/v2/models/late/versions/01", 404, "unknown_version"),
+        ("/v2/models/late/versions/latest", 404, "unknown_version"),
+        (INFER, 405, "bad_method"),
+    ],
+)
+def test_what_is_not_there_is_said_by_name(served: App, path: str, status: int, code: str) -> None:
+    assert refusal_of(get(path), served)[:2] == (status, code)
+
+
+def test_only_the_wanted_outputs_are_answered_and_all_are_captured(app: App, publish: Any, point: Any) -> None:
+    publish(1)
+    point(champion=1)
+
+    said = answered(run(post(body([1], outputs=[{"name": "airline"}])), app))
+
+    assert [output["name"] for output in said["outputs"]] == ["airline"]
+    assert set(app.read(Capture, Prediction.parse(said["id"]).capture).outputs) == {"airline", "score"}
+
+
+def test_a_missing_number_is_null_in_the_request_and_in_the_capture(app: App, publish: Any, point: Any) -> None:
+    publish(1, signature=Signature(inputs=LATENESS_INPUTS, outputs=AIRLINE_ONLY))
+    point(champion=1)
+
+    said = answered(run(post(body([None, 2.0])), app))
+
+    assert app.read(Capture, Prediction.parse(said["id"]).capture).inputs["distance"] == [None, 2.0]
+
+
+LATENESS_INPUTS = (
+    Tensor(name="distance", datatype="FP32", shape=(-1, 1)),
+    Tensor(name="carrier", datatype="BYTES", shape=(-1, 1)),
+)
+AIRLINE_ONLY = (Tensor(name="airline", datatype="BYTES", shape=(-1, 1)),)
+
+
+def test_binary_tensors_are_refused_with_the_way_out(app: App, publish: Any, point: Any) -> None:
+    publish(1)
+    point(champion=1)
+    event = post(b'{"inputs":[]}\0\0\0\0')
+
+    by_header = refusal_of(replace(event, headers={"inference-header-content-length": "13"}), app)
+    inputs = [{"name": "distance", "shape": [1, 1], "datatype": "FP32", "parameters": {"binary_data_size": 4}}]
+    by_parameter = refusal_of(post(json.dumps({"inputs": inputs}).encode()), app)
+
+    assert by_header[:2] == by_parameter[:2] == (415, "media_type")
+    assert "binary_data=False" in by_header[2]
+
+
+def test_a_corrupt_capture_is_not_the_clients_fault(app: App, store: MemoryStore, publish: Any, point: Any) -> None:
+    publish(1)
+    point(champion=1)
+    run(post(body([1], id="once")), app)
+    (key,) = store.list("captures/")
+    store.replace(key, b"{", store.get(key).version)
+
+    assert refusal_of(post(body([1], id="once")), app)[:2] == (503, "unavailable")
+
+
+def test_a_run_refuses_by_raising_so_that_every_cloud_answers_alike(app: App) -> None:
+    with pytest.raises(Rejected) as raised:
+        run(post(b"{"), app)
+
+    assert raised.value.code == "bad_json"
