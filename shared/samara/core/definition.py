@@ -4,6 +4,7 @@ This is the one file of Samara's a data scientist writes beside the training cod
 so a typing mistake is found when it is made.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -32,14 +33,16 @@ class Section(BaseModel):
 
 
 class Train(Section):
-    """`entry` reads `file:function`. `batches` newest accepted batches are pinned; of the newest of them the
-    last `holdout` share of rows is kept from training and scored by champion and challenger alike."""
+    """`entry` reads `file:function`. `batches` newest accepted batches are pinned; of the newest of them a
+    `holdout` share of rows is kept from training and scored by champion and challenger alike: its `last` rows,
+    for what comes later is what a model must foretell, or `random` ones where the order of rows means nothing."""
 
     entry: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$")] = "train:train"
     parameters: dict[str, Any] = {}
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     batches: Annotated[int, Field(ge=1, le=1000)] = 1
     holdout: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
+    split: Literal["last", "random"] = "last"
     time_limit_s: Annotated[float, Field(gt=0, le=86_400)] = 600
 
 
@@ -55,13 +58,19 @@ class Gates(Section):
 
 
 class Drift(Section):
-    """A column has drifted when its population stability index reaches `psi`, or its Kolmogorov–Smirnov
-    distance `ks`, over a window with at least `min_rows` answers. After a retraining for one window, the next
-    `cooldown` windows start none."""
+    """Numbers have drifted when their Kolmogorov-Smirnov distance from the baseline reaches `ks`, categories when
+    their population stability index reaches `psi`, either when the share of missing values has changed by
+    `missing`; all over a window with at least `min_rows` answers. After a retraining for one window, the next
+    `cooldown` windows start none.
+
+    Both figures are reported of numbers, but only `ks` judges them: in real weather, the index of two ordinary
+    neighbouring months is beyond any customary limit.
+    """
 
     window: Size = "day"
-    psi: Annotated[float, Field(gt=0)] = 0.25
     ks: Annotated[float, Field(gt=0, le=1)] = 0.2
+    psi: Annotated[float, Field(gt=0)] = 0.25
+    missing: Annotated[float, Field(gt=0, le=1)] = 0.1
     min_rows: Annotated[int, Field(ge=1)] = 200
     cooldown: Annotated[int, Field(ge=0, le=1000)] = 1
     retrain: bool = True
@@ -102,6 +111,15 @@ def parse(data: bytes, where: str = "model.yaml") -> Definition:
         why = f"{definition.gates.metric} does not measure {definition.task}; use one of {usable}"
         raise Rejected(f"{where}: gates.metric", why, code="bad_definition")
     return definition
+
+
+def features_among(definition: Definition, columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that the model is asked with, or `Rejected` when one of them is not there."""
+    for name in (definition.target, *definition.features):
+        if name not in columns:
+            why = f"the data has no column {name!r}; it has {', '.join(columns)}"
+            raise Rejected(f"{definition.model}: features", why, code="no_column")
+    return definition.features or tuple(name for name in columns if name != definition.target)
 
 
 LARGEST_YAML = 1 << 20

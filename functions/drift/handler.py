@@ -1,0 +1,150 @@
+"""Drift: compare what was asked in each closed window with what the answering version was trained on.
+
+Wakes on  the clock, every hour
+Reads     aliases/, config/models/, the captures and feedback of each window without a report, and the training
+          profile of the versions that answered
+Writes    a blob that lists the captures measured
+     then drift/{model}/{window}.json, which wakes `train` when it says drifted
+      or  alerts/… for a model that cannot be measured
+
+Ticked twice, late or out of order, it finds each report there and leaves it alone.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from functions.drift.gathered import Gathered, answered_most
+from functions.drift.verdict import judged
+from samara.app import App
+from samara.core import keys, windows
+from samara.core.aliases import Aliases
+from samara.core.definition import Definition, parse
+from samara.core.heads import ModelHead
+from samara.core.profile import Profile
+from samara.core.records import Capture, DriftReport, Feedback, ModelVersion
+from samara.core.windows import Size, Window
+from samara.entry import on_tick
+from samara.errors import NotFound, Rejected
+from samara.events import Tick
+
+MOST_ROWS = 1_000_000  # of one request: more than any body that predict takes
+LOOKBACK: dict[Size, int] = {"hour": 48, "day": 14, "month": 12}  # how late a tick may come and still find its window
+
+
+def run(event: Tick, app: App) -> list[DriftReport]:
+    """The reports written now. What cannot be measured is told, and does not stop the rest."""
+    written = []
+    for key in app.store.list(keys.ALIASES):
+        model = keys.owner(key)
+        with told(model, event.at, app):
+            champion, definition = served(model, app)
+            for window in due(definition, event.at, app) if champion else ():
+                with told(model, event.at, app):
+                    report = measured(definition, window, champion, event.at, app)
+                    written.append(app.write(keys.drift(model, window), report))
+    return written
+
+
+@contextmanager
+def told(model: str, at: datetime, app: App) -> Iterator[None]:
+    """Turns what is broken or missing into an alert, for a person to mend."""
+    try:
+        yield
+    except (Rejected, NotFound) as error:
+        app.alert(model, f"drift cannot be measured: {error.subject}", str(error), at)
+
+
+def served(model: str, app: App) -> tuple[int, Definition]:
+    """The champion, 0 when there is none yet, and the definition in force."""
+    aliases = app.find_head(Aliases, keys.aliases(model))
+    head = app.find_head(ModelHead, keys.model_head(model))
+    if head is None:
+        raise Rejected(keys.model_head(model), "is missing, so its drift limits are unknown; apply its definition")
+    champion = aliases.champion if aliases else None
+    return champion or 0, parse(app.blob(head.definition), f"definition of {model}")
+
+
+def due(definition: Definition, at: datetime, app: App) -> Iterator[Window]:
+    """The closed windows that have captures and no report yet, oldest first."""
+    model, size = definition.model, definition.drift.window
+    reported = set(app.store.list(f"{keys.DRIFT}{model}/"))
+    for window in windows.closed(at, size, LOOKBACK[size]):
+        asked = app.store.list(prefix(keys.CAPTURES, model, window))
+        if keys.drift(model, window) not in reported and next(iter(asked), None):
+            yield window
+
+
+def prefix(topic: str, model: str, window: Window) -> str:
+    """Where a window's captures or feedback lie: its name begins the name of each of its hours."""
+    return f"{topic}{model}/{window.name}"
+
+
+def measured(definition: Definition, window: Window, champion: int, at: datetime, app: App) -> DriftReport:
+    model = definition.model
+    gathered, unreadable = captured(model, window, app)
+
+    version = answered_most(gathered) or champion
+    most = gathered.get(version) or Gathered(baseline(model, version, app))
+    found = judged(most.baseline, most.profile(), definition.drift, comparable=most.comparable)
+
+    return DriftReport(
+        made_by=app.maker,
+        made_from=(app.read(ModelVersion, keys.version(model, version)).link(keys.version(model, version)),),
+        model=model,
+        version=version,
+        window=window.name,
+        rows=most.rows,
+        verdict=found.word,
+        why=found.why,
+        columns=found.columns,
+        performance=most.labelled.performance(definition.task),
+        labelled_rows=most.labelled.rows,
+        unreadable=unreadable,
+        captures=app.keep("".join(most.lines).encode()),
+        noted={"at": at.isoformat()},
+    )
+
+
+def captured(model: str, window: Window, app: App) -> tuple[dict[int, Gathered], int]:
+    """The window's answers by the version that gave them, and how many captures could not be read."""
+    truths, unreadable = known_truths(model, window, app), 0
+    gathered: dict[int, Gathered] = {}
+    for key in app.store.list(prefix(keys.CAPTURES, model, window)):
+        try:
+            capture = app.read(Capture, key)
+        except (Rejected, NotFound):
+            unreadable += 1
+            continue
+        if capture.model != model or capture.rows > MOST_ROWS:
+            unreadable += 1
+            continue
+        if capture.status != 200 or capture.version is None:
+            continue
+        if capture.version not in gathered:
+            gathered[capture.version] = Gathered(baseline(model, capture.version, app))
+        gathered[capture.version].add(key, capture, truths.get(capture.prediction, ()))
+    return gathered, unreadable
+
+
+def baseline(model: str, version: int, app: App) -> Profile:
+    """The training profile of a version, which its record names."""
+    name = app.read(ModelVersion, keys.version(model, version)).baseline
+    return Profile.read(app.blob(name), keys.blob(name))
+
+
+def known_truths(model: str, window: Window, app: App) -> dict[str, tuple[Any, ...]]:
+    """The last word about each of the window's predictions."""
+    last: dict[str, tuple[str, str, tuple[Any, ...]]] = {}
+    for key in app.store.list(prefix(keys.FEEDBACK, model, window)):
+        try:
+            said = app.read(Feedback, key)
+        except (Rejected, NotFound):
+            continue
+        word = (str(said.noted.get("at", "")), said.digest, said.truth)
+        last[said.prediction] = max(last.get(said.prediction, word), word, key=lambda one: one[:2])
+    return {prediction: truth for prediction, (_, _, truth) in last.items()}
+
+
+handler = on_tick(run)

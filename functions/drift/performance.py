@@ -1,0 +1,116 @@
+"""How good the answers were, where the truth is known. Pure.
+
+A classifier's outputs are the label and the probabilities of its classes, a regressor's the value itself; which
+output is which is found by name and size, as converters to ONNX name them. What cannot be read gives no figure.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from samara.core import metrics
+from samara.core.records import Capture
+
+Task = Literal["classification", "regression"]
+
+
+class Labelled:
+    """Answers beside their truths, row by row, for one version."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.truths: list[Any] = []
+        self.labels: list[Any] = []
+        self.scores: list[float | None] = []
+
+    def add(self, capture: Capture, truth: Sequence[Any]) -> None:
+        labels, scores = label_of(capture), score_of(capture)
+        for row, known in enumerate(truth[: capture.rows]):
+            if known is not None:
+                self.rows += 1
+                self.truths.append(known)
+                self.labels.append(labels[row] if labels is not None else None)
+                self.scores.append(scores[row] if scores is not None else None)
+
+    def performance(self, task: Task) -> dict[str, float]:
+        """The metrics that these rows allow, by the names that gates use."""
+        found = regression(self) if task == "regression" else classification(self)
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def columns_of(capture: Capture) -> dict[str, list[Any]]:
+    """The outputs with at least one value for each row."""
+    rows = capture.rows
+    return {
+        name: values
+        for name, values in capture.outputs.items()
+        if isinstance(values, list) and rows and len(values) >= rows and len(values) % rows == 0
+    }
+
+
+def label_of(capture: Capture) -> list[Any] | None:
+    """The predicted value of each row: an output with one value a row, one named for a label before all others."""
+    single = {name: values for name, values in columns_of(capture).items() if len(values) == capture.rows}
+    named = [name for name in single if "label" in name.lower()]
+    return single[(named or list(single))[0]] if single else None
+
+
+def score_of(capture: Capture) -> list[float] | None:
+    """The probability of the last of two classes: the second of each row's pair, or the only one there is."""
+    found = None
+    for values in columns_of(capture).values():
+        if all(isinstance(value, float) and 0 <= value <= 1 for value in values):
+            if len(values) == 2 * capture.rows:
+                return list(values[1::2])
+            if len(values) == capture.rows:
+                found = list(values)
+    return found
+
+
+def classification(rows: Labelled) -> dict[str, float]:
+    told = [(named(t), named(p)) for t, p in zip(rows.truths, rows.labels, strict=True) if is_class(p)]
+    found = {"accuracy": sum(t == p for t, p in told) / len(told)} if told else {}
+    classes = sorted({named(truth) for truth in rows.truths} | {label for _, label in told})
+    if len(classes) == 2 and all(score is not None for score in rows.scores):
+        positive = np.array([named(truth) == classes[1] for truth in rows.truths])
+        scores = np.array(rows.scores, dtype=np.float64)
+        pairs = np.stack([1 - scores, scores], axis=1)
+        found["log_loss"] = metrics.log_loss(positive.astype(np.int64), pairs, [0, 1])
+        found["auc"] = metrics.auc(positive, scores)
+    return found
+
+
+def regression(rows: Labelled) -> dict[str, float]:
+    pairs = [(t, p) for t, p in zip(rows.truths, rows.labels, strict=True) if is_number(t) and is_number(p)]
+    if not pairs:
+        return {}
+    truths, values = (np.array(side, dtype=np.float64) for side in zip(*pairs, strict=True))
+    scale = float(max(np.abs(truths).max(), np.abs(values).max())) or 1.0  # squares of huge floats would overflow
+    return {
+        "rmse": metrics.rmse(truths / scale, values / scale) * scale,
+        "mae": metrics.mae(truths / scale, values / scale) * scale,
+    }
+
+
+def is_class(label: Any) -> bool:
+    """Whether a predicted value can name a class: a share of one cannot."""
+    return label is not None and not (isinstance(label, float) and not label.is_integer())
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e308
+
+
+def named(value: Any) -> str:
+    """A class by one name, whether it is said as a truth value, a number or text.
+
+    >>> [named(value) for value in (True, 1, 1.0, "1", "true", "AA")]
+    ['1', '1', '1', '1', '1', 'AA']
+    """
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        value = value.lower() == "true"
+    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
+        value = int(value)
+    return str(value)
