@@ -1,0 +1,134 @@
+"""Reconcile: find what has no successor, and ask for the function that should have made it.
+
+Wakes on  the clock, every minute on a laptop
+Reads     the listings of landing/ … drift/, and the few records that say whether something is still to come
+Writes    results/{model}/{run}.json for a job that died without one, which wakes `register`
+     and  alerts/… for what only a person can mend
+Returns   the wakes it asks the platform for
+
+Delivered twice, it asks twice, and whoever is woken finds the work done. With nothing to mend it only lists.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from functions.reconcile import rules
+from samara.app import AnyRecord, App
+from samara.core import keys
+from samara.core.aliases import Aliases
+from samara.core.definition import Definition, parse
+from samara.core.heads import ModelHead
+from samara.core.records import Decision, ModelVersion, Result, Run, Submission
+from samara.entry import on_tick
+from samara.errors import NotFound, Rejected
+from samara.events import Tick, Wake
+from samara.ports import JobStatus
+
+NEWEST_DECISIONS = 50  # of a model: older ones have long led to their run
+LOST_FOR_GOOD_S = 3600.0  # a job nobody knows of, beyond its time limit, before we stop starting it again
+
+
+def run(event: Tick, app: App) -> list[Wake]:
+    definitions = list(defined(app, event.at))
+    landed = {key: receipt for key in app.store.list(keys.LANDING) if (receipt := expected_receipt(app, key))}
+    batches, validations = list(app.store.list(keys.DATASETS)), list(app.store.list(keys.VALIDATIONS))
+    decisions, results = list(app.store.list(keys.DECISIONS)), list(app.store.list(keys.RESULTS))
+    reports = app.store.list(keys.DRIFT)
+
+    wakes = [
+        *rules.unread(landed, frozenset(app.store.list(keys.RECEIPTS))),
+        *rules.unvalidated(batches, frozenset(validations)),
+        *rules.undecided(definitions, validations, reports, frozenset(decisions)),
+        *unsubmitted(app, decisions, frozenset(results), event.at),
+        *unfinished_registrations(app, results, event.at),
+    ]
+
+    return list(dict.fromkeys(wakes))
+
+
+def expected_receipt(app: App, key: str) -> str | None:
+    """The receipt that the present write of an upload should have, or None when it is gone or a folder marker."""
+    if key.endswith("/"):
+        return None
+    try:
+        return keys.Landed(key).receipt(app.store.head(key).version)
+    except (NotFound, Rejected):
+        return None
+
+
+def intact(app: App, kind: type[AnyRecord], found: Iterable[str], at: datetime) -> Iterator[tuple[str, AnyRecord]]:
+    """The records at these keys; one that was altered is a person's business, and does not stop the others."""
+    for key in found:
+        try:
+            yield key, app.read(kind, key)
+        except (NotFound, Rejected) as error:
+            app.alert(key, "unreadable record", str(error), at)
+
+
+def defined(app: App, at: datetime) -> Iterator[Definition]:
+    """Every model's definition; one that cannot be read is said so, and does not stop the others."""
+    for key in app.store.list(f"{keys.CONFIG}models/"):
+        try:
+            head = app.find_head(ModelHead, key)
+            if head is not None:
+                yield parse(app.blob(head.definition), key)
+        except (NotFound, Rejected) as error:
+            app.alert(key, "unreadable definition", str(error), at)
+
+
+def unsubmitted(app: App, decisions: list[str], results: frozenset[str], at: datetime) -> Iterator[Wake]:
+    """Decisions to train whose job never started or vanished. A job that died for good gets its `Result` here."""
+    for model in dict.fromkeys(keys.owner(key) for key in decisions):
+        mine = [key for key in decisions if keys.owner(key) == model]
+        for key, decision in intact(app, Decision, mine[-NEWEST_DECISIONS:], at):
+            if decision.plan is not None:
+                run_key = keys.run(model, decision.plan.run)
+                if keys.result(run_key) not in results and not under_way(app, run_key, at):
+                    yield Wake("train", key)
+
+
+def under_way(app: App, run_key: str, at: datetime) -> bool:
+    """Whether a run needs no help: its job is alive, or has just been given the `Result` of the dead."""
+    planned = next(intact(app, Run, existing(app, run_key), at), None)
+    submission = next(intact(app, Submission, existing(app, keys.submission(run_key)), at), None)
+    if planned is None or submission is None:
+        return False
+    noted = submission[1].noted
+    status = app.jobs.status(str(noted["handle"]))
+    waited_s = (at - datetime.fromisoformat(str(noted["at"]))).total_seconds()
+    if status is JobStatus.LOST and waited_s < LOST_FOR_GOOD_S:
+        return False
+    if status not in (JobStatus.QUEUED, JobStatus.RUNNING):
+        app.write(keys.result(run_key), died(app, planned[1], run_key, status, at))
+    return True
+
+
+def existing(app: App, key: str) -> Iterator[str]:
+    return (found for found in app.store.list(key) if found == key)
+
+
+def died(app: App, planned: Run, run_key: str, status: JobStatus, at: datetime) -> Result:
+    """The result of a job that ended without one. Written create-only: one that came after all stays."""
+    return Result(
+        made_by=app.maker,
+        made_from=(planned.link(run_key),),
+        model=planned.model,
+        run=planned.run,
+        status="failed",
+        why=f"the batch service says {status.value}, and there is no result; the job's log says more",
+        noted={"at": at.isoformat()},
+    )
+
+
+def unfinished_registrations(app: App, results: list[str], at: datetime) -> Iterator[Wake]:
+    """Results without a version, and newest versions the aliases have not heard of."""
+    for model in dict.fromkeys(keys.owner(key) for key in results):
+        mine = intact(app, Result, (key for key in results if keys.owner(key) == model), at)
+        succeeded = [key for key, result in mine if result.status == "succeeded"]
+        versions = [version for _, version in intact(app, ModelVersion, app.store.list(f"{keys.MODELS}{model}/"), at)]
+        yield from rules.unregistered(succeeded, versions)
+        aliases = app.find_head(Aliases, keys.aliases(model)) or Aliases()
+        yield from rules.unmoved(versions[-1] if versions else None, aliases)
+
+
+handler = on_tick(run)

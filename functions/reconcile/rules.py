@@ -1,0 +1,54 @@
+"""What should have happened and has not: listings in, wakes out. Pure.
+
+Every rule reads "this exists, and what follows from it does not". A rule that fires too often costs an
+invocation that finds its work done; a rule that is missing loses somebody's upload.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from samara.core import keys
+from samara.core.aliases import Aliases
+from samara.core.definition import Definition
+from samara.core.records import ModelVersion
+from samara.events import Wake
+
+
+def unread(receipts: Mapping[str, str], existing: frozenset[str]) -> Iterator[Wake]:
+    """Uploads without a receipt. `receipts` maps each landing key to the receipt its present version should have."""
+    for key, receipt in receipts.items():
+        if receipt not in existing:
+            yield Wake("ingest", key)
+
+
+def unvalidated(batches: Iterable[str], validations: frozenset[str]) -> Iterator[Wake]:
+    for key in batches:
+        if keys.validation(key) not in validations:
+            yield Wake("validate", key)
+
+
+def undecided(
+    definitions: Iterable[Definition], validations: Iterable[str], reports: Iterable[str], decisions: frozenset[str]
+) -> Iterator[Wake]:
+    """Models that never had a first training although there is data, and drift nobody has answered yet."""
+    waiting = {d.dataset for d in definitions if keys.decision(d.model, "first") not in decisions}
+    for key in validations:
+        if keys.owner(key) in waiting:
+            yield Wake("train", key)
+    known = {d.model for d in definitions}
+    for key in reports:
+        if keys.owner(key) in known and keys.decision(keys.owner(key), key) not in decisions:
+            yield Wake("train", key)
+
+
+def unregistered(results: Iterable[str], versions: Iterable[ModelVersion]) -> Iterator[Wake]:
+    """Results whose run is in no version. `results` holds only those that succeeded."""
+    registered = {keys.result(keys.run(version.model, version.run)) for version in versions}
+    for key in results:
+        if key not in registered:
+            yield Wake("register", key)
+
+
+def unmoved(newest: ModelVersion | None, aliases: Aliases) -> Iterator[Wake]:
+    """The newest version, when its registration ended before the aliases had heard of it."""
+    if newest is not None and not aliases.caused(newest.digest):
+        yield Wake("register", keys.result(keys.run(newest.model, newest.run)))

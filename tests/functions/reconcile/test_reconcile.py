@@ -1,0 +1,230 @@
+"""Reconcile heals what notifications lost: each test removes one successor and expects its maker to be woken."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from functions.reconcile.handler import LOST_FOR_GOOD_S, run
+from samara.app import App
+from samara.core import aliases, keys
+from samara.core.aliases import Aliases
+from samara.core.digests import digest
+from samara.core.heads import ModelHead
+from samara.core.records import (
+    Alert,
+    Batch,
+    Decision,
+    Link,
+    ModelVersion,
+    Parity,
+    Plan,
+    Receipt,
+    Result,
+    Run,
+    Signature,
+    Submission,
+    Validation,
+)
+from samara.events import Tick, Wake
+from samara.ports import Job, JobStatus
+from samara.providers.memory import MemoryJobs, MemoryStore
+from tests.conftest import NOON
+
+SOME = digest(b"some")
+DEFINITION = b"""
+model: late
+dataset: flights
+target: late
+task: classification
+gates: {metric: auc}
+"""
+PLAN = Plan(
+    definition=SOME,
+    bundle=SOME,
+    validations=(Link(key="validations/flights/1.json", digest=SOME),),
+    parts=(),
+    holdout=(),
+)
+RUN_KEY = keys.run("late", PLAN.run)
+PARITY = Parity(rows=1, largest_difference=0.0, tolerance=1e-4, agreed=True)
+
+
+@pytest.fixture
+def app(acting_as: Callable[[str], App]) -> App:
+    return acting_as("reconcile")
+
+
+def define(whole: App, data: bytes = DEFINITION) -> None:
+    head = ModelHead(definition=whole.keep(data), bundle=SOME)
+    whole.swap(ModelHead, keys.model_head("late"), lambda now: now, start=head)
+
+
+def a_batch(whole: App) -> str:
+    key = keys.batch("flights", SOME)
+    record = Batch(
+        made_by=whole.maker, dataset="flights", source=SOME, source_size=1, format="csv", columns=(), rows=0, parts=()
+    )
+    whole.write(key, record)
+    return key
+
+
+def a_validation(whole: App) -> str:
+    key = keys.validation(keys.batch("flights", SOME))
+    record = Validation(
+        made_by=whole.maker, dataset="flights", batch="1", contract=SOME, verdict="accepted", checks=(), rows=1,
+        refused_rows=0, parts=(), profile=None,
+    )  # fmt: skip
+    whole.write(key, record)
+    return key
+
+
+def a_decision(whole: App) -> str:
+    key = keys.decision("late", "first")
+    whole.write(key, Decision(made_by=whole.maker, model="late", cause="first", why="first data", plan=PLAN))
+    return key
+
+
+def a_submitted_run(whole: App) -> None:
+    a_decision(whole)
+    whole.write(RUN_KEY, Run(made_by=whole.maker, model="late", run=PLAN.run, cause="first", plan=PLAN))
+    noted = {"handle": "late-job", "at": NOON.isoformat()}
+    whole.write(keys.submission(RUN_KEY), Submission(made_by=whole.maker, model="late", run=PLAN.run, noted=noted))
+
+
+def a_result(whole: App) -> str:
+    key = keys.result(RUN_KEY)
+    whole.write(key, Result(made_by=whole.maker, model="late", run=PLAN.run, status="succeeded", artifact=SOME))
+    return key
+
+
+def a_version(whole: App) -> ModelVersion:
+    record = ModelVersion(
+        made_by=whole.maker, model="late", version=1, run=PLAN.run, artifact=SOME,
+        signature=Signature(inputs=(), outputs=()), metrics={}, parity=PARITY, baseline=SOME, compared_with=None,
+        compared_metrics={}, gates=(),
+    )  # fmt: skip
+    return whole.write(keys.version("late", 1), record)
+
+
+def test_an_empty_bucket_needs_nothing(app: App) -> None:
+    assert run(Tick(NOON), app) == []
+
+
+def test_an_upload_nobody_was_told_of_is_ingested(app: App, whole: App) -> None:
+    whole.store.create("landing/flights/january.csv", b"a\n1\n")
+
+    assert run(Tick(NOON), app) == [Wake("ingest", "landing/flights/january.csv")]
+
+
+def test_an_upload_with_a_receipt_is_left_alone_until_it_is_replaced(app: App, whole: App) -> None:
+    key = "landing/flights/january.csv"
+    version = whole.store.create(key, b"a\n1\n")
+    receipt = Receipt(made_by=whole.maker, source_key=key, outcome="batch")
+    whole.write(keys.Landed(key).receipt(version), receipt)
+    before = run(Tick(NOON), app)
+
+    whole.store.replace(key, b"a\n2\n", version)
+
+    assert before == []
+    assert run(Tick(NOON), app) == [Wake("ingest", key)]
+
+
+def test_a_batch_without_a_validation_is_validated(app: App, whole: App) -> None:
+    assert [wake.function for wake in (a_batch(whole), run(Tick(NOON), app))[1]] == ["validate"]
+
+
+def test_a_defined_model_without_a_first_training_is_decided_on(app: App, whole: App) -> None:
+    define(whole)
+    key = a_validation(whole)
+
+    assert run(Tick(NOON), app) == [Wake("train", key)]
+
+
+def test_a_definition_that_cannot_be_read_is_an_alert_and_stops_nothing_else(app: App, whole: App) -> None:
+    define(whole, b"model: [")
+    whole.store.create("landing/flights/january.csv", b"a\n1\n")
+
+    wakes = run(Tick(NOON), app)
+
+    alerts = [whole.read(Alert, key) for key in whole.store.list(keys.ALERTS)]
+    assert [alert.what for alert in alerts] == ["unreadable definition"]
+    assert wakes == [Wake("ingest", "landing/flights/january.csv")]
+
+
+def test_a_decision_that_never_became_a_job_is_carried_out(app: App, whole: App) -> None:
+    key = a_decision(whole)
+
+    assert run(Tick(NOON), app) == [Wake("train", key)]
+
+
+def test_a_job_that_is_alive_is_left_alone(app: App, whole: App, jobs: MemoryJobs) -> None:
+    a_submitted_run(whole)
+    jobs.submit(Job("late-job", "m", (), 60))
+
+    assert run(Tick(NOON), app) == []
+
+
+def test_a_job_that_vanished_is_started_again(app: App, whole: App) -> None:
+    a_submitted_run(whole)
+
+    assert run(Tick(NOON), app) == [Wake("train", keys.decision("late", "first"))]
+
+
+@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.SUCCEEDED])
+def test_a_job_that_ended_without_a_result_gets_one_that_says_so(
+    app: App, whole: App, jobs: MemoryJobs, status: JobStatus
+) -> None:
+    a_submitted_run(whole)
+    jobs.submit(Job("late-job", "m", (), 60))
+    jobs.ended("late-job", status)
+
+    run(Tick(NOON), app)
+
+    result = whole.read(Result, keys.result(RUN_KEY))
+    assert result.status == "failed"
+    assert status.value in result.why
+
+
+def test_a_job_that_keeps_vanishing_is_given_up(app: App, whole: App) -> None:
+    a_submitted_run(whole)
+
+    wakes = run(Tick(NOON + timedelta(seconds=LOST_FOR_GOOD_S + 1)), app)
+
+    assert wakes == []
+    assert whole.read(Result, keys.result(RUN_KEY)).status == "failed"
+
+
+def test_a_result_without_a_version_is_registered(app: App, whole: App) -> None:
+    key = a_result(whole)
+
+    assert run(Tick(NOON), app) == [Wake("register", key)]
+
+
+def test_a_version_the_aliases_have_not_heard_of_is_registered_again(app: App, whole: App) -> None:
+    key = a_result(whole)
+    version = a_version(whole)
+    before = run(Tick(NOON), app)
+
+    moved = aliases.registered(Aliases(), 1, passed=True, at=NOON, cause=version.digest)
+    whole.swap(Aliases, keys.aliases("late"), lambda _: moved)
+
+    assert before == [Wake("register", key)]
+    assert run(Tick(NOON), app) == []
+
+
+def test_folder_markers_and_foreign_keys_are_not_uploads(app: App, whole: App, store: MemoryStore) -> None:
+    store.create("landing/flights/.keep", b"")
+    whole.store.create("landing/notes.txt", b"x")
+
+    assert [wake.key for wake in run(Tick(NOON), app)] == ["landing/flights/.keep", "landing/notes.txt"]
+
+
+def test_an_altered_record_is_an_alert_and_the_rest_is_healed_all_the_same(app: App, whole: App) -> None:
+    whole.store.create(keys.decision("late", "first"), b'{"kind":"Decision"}')
+    key = a_result(whole)
+
+    wakes = run(Tick(NOON), app)
+
+    assert [whole.read(Alert, found).what for found in whole.store.list(keys.ALERTS)] == ["unreadable record"]
+    assert wakes == [Wake("register", key)]
