@@ -10,6 +10,10 @@ Version = NewType("Version", str)
 """Which write of an object this is. Opaque: compare it, never read it."""
 
 
+LARGEST_HEAD = 1 << 20
+"""Bytes up to which an object can be replaced. Heads are small; what is larger never changes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Meta:
     """What a store knows about an object without reading it. `at` is the instant of its last write, UTC."""
@@ -32,6 +36,7 @@ class ObjectStore(Protocol):
 
     There are two kinds of write and no third: `create` for what never changes, `replace` for the few small
     heads that do. Both are atomic: a reader sees the old object, the new one, or none, never a part.
+    Every verb refuses an unsound key (`samara.core.keys.flaw`) with `Rejected`.
     """
 
     def get(self, key: str) -> Object:
@@ -56,7 +61,10 @@ class ObjectStore(Protocol):
         """`create` from a stream in bounded memory. Nothing appears at `key` until all of it is there."""
 
     def replace(self, key: str, data: bytes, version: Version) -> Version:
-        """Write only over `version`, else `Conflict`, also when nothing is there any more."""
+        """Write only over `version`, else `Conflict`, also when nothing is there any more.
+
+        `Rejected` when the old or the new object is larger than `LARGEST_HEAD`.
+        """
 
     def delete(self, key: str, version: Version) -> None:
         """Remove only `version`, else `Conflict`, also when nothing is there any more."""

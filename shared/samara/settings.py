@@ -26,7 +26,8 @@ class Settings(BaseModel):
 
     def environment(self) -> dict[str, str]:
         """These settings as the environment of a child process."""
-        return {f"SAMARA_{name.upper()}": str(value) for name, value in self.model_dump().items()}
+        absolute = self.model_copy(update={"home": self.home.absolute()})  # the child may start in another folder
+        return {f"SAMARA_{name.upper()}": str(value) for name, value in absolute.model_dump().items()}
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:

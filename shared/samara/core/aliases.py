@@ -37,16 +37,33 @@ class Aliases(Head):
         return self.model_copy(update=update)
 
 
-def registered(aliases: Aliases, version: int, *, passed: bool, at: datetime, cause: str) -> Aliases:
-    """After `version` was registered: through its gates it is champion, else it remains challenger.
+def registered(
+    aliases: Aliases,
+    version: int,
+    *,
+    passed: bool,
+    at: datetime,
+    cause: str,
+    sound: bool = True,
+    over: int | None = None,
+) -> Aliases:
+    """After `version` was registered. Each registration leaves exactly one move, whatever it changes:
 
-    A version older than the champion never takes over: its event came late.
+    - through all its gates, and compared with the present champion (`over`), it is champion;
+    - not through all, or compared with a champion who has left since, it is challenger, for a person to judge;
+    - not `sound` (unsafe to load, another signature, or disagreeing with its framework), it is neither;
+    - older than the champion or challenger, its event came late: it takes nobody's place.
     """
-    if aliases.caused(cause) or version < (aliases.champion or 0):
+    if aliases.caused(cause):
         return aliases
-    if passed:
-        return aliases.moved(champion=version, challenger=None, at=at, cause=cause)
-    return aliases.moved(champion=aliases.champion, challenger=version, at=at, cause=cause)
+    champion, challenger = aliases.champion, aliases.challenger
+    newest = max(champion or 0, challenger or 0)
+    if sound and passed and over == champion and version > (champion or 0):
+        challenger = challenger if challenger and challenger > version else None
+        champion = version
+    elif sound and version > newest:
+        challenger = version
+    return aliases.moved(champion=champion, challenger=challenger, at=at, cause=cause)
 
 
 def promoted(aliases: Aliases, model: str, version: int, *, expect: int | None, at: datetime, by: str) -> Aliases:

@@ -68,6 +68,49 @@ class Landed:
         return f"{RECEIPTS}{short(self.key, version)}.json"
 
 
+LONGEST_KEY = 1024  # bytes: what S3, GCS and Azure allow
+LONGEST_SEGMENT = 255  # bytes: what file systems allow between two slashes
+
+
+def flaw(key: str) -> str:
+    """Why no store may hold an object at `key`; empty when it is sound.
+
+    >>> flaw("landing/flights/may.csv"), flaw("landing/../aliases/late.json")
+    ('', 'has . or .. or an empty part between its slashes')
+    """
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        return "is not valid UTF-8"
+    segments = key.split("/")
+    if any(segment in ("", ".", "..") for segment in segments):
+        return "has . or .. or an empty part between its slashes"
+    if "\0" in key:
+        return "has a NUL byte"
+    if size > LONGEST_KEY:
+        return f"has {size:,} bytes; a key may have {LONGEST_KEY:,}"
+    if size > LONGEST_SEGMENT and any(len(segment.encode()) > LONGEST_SEGMENT for segment in segments):
+        return f"has more than {LONGEST_SEGMENT} bytes between two slashes"
+    return ""
+
+
+def sound(key: str) -> str:
+    """`key`, if every store can hold an object there, else `Rejected`. Each provider asks this on each verb."""
+    if why := flaw(key):
+        raise Rejected(ascii(key[:100])[1:-1], f"{why}; choose another key", code="bad_key")
+    return key
+
+
+def sound_prefix(prefix: str) -> str:
+    """`prefix`, if a sound key could start with it, else `Rejected`."""
+    folder, slash, start = prefix.rpartition("/")
+    if slash:
+        sound(folder)
+    if start.strip("."):  # nothing or dots may still become a sound name
+        sound(prefix)
+    return prefix
+
+
 def unspeakable(letter: str) -> bool:
     """Whether a letter cannot be seen: controls, direction overrides, zero-width marks, lone surrogates."""
     return unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
@@ -109,7 +152,13 @@ def quarantine(dataset: str, *what: str) -> str:
 
 
 def decision(model: str, cause: str) -> str:
-    return f"{DECISIONS}{model}/{short(cause)}.json"
+    """One decision for one cause, named so that people can read it and windows sort as they follow.
+
+    >>> decision("late", "drift/late/2013-02.json"), decision("late", "first")
+    ('decisions/late/drift-2013-02.json', 'decisions/late/first.json')
+    """
+    name = f"drift-{stem(cause)}" if cause.startswith(DRIFT) else cause.replace(" ", "-")[:80]
+    return f"{DECISIONS}{model}/{name}.json"
 
 
 def run(model: str, run_id: str) -> str:

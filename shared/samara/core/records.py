@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from samara.core.digests import canonical, digest
+from samara.core.digests import canonical, digest, short
 from samara.errors import Rejected
 
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -47,18 +47,15 @@ class Record(Value):
 
     readers: ClassVar[tuple[int, ...]] = (1,)
 
-    def body(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", by_alias=True)
-
     @property
     def digest(self) -> str:
         """The SHA-256 of the canonical JSON of everything but `noted`."""
-        said = self.body()
-        del said["noted"]
-        return digest(canonical(said))
+        return digest(canonical(self.model_dump(mode="json", by_alias=True, exclude={"noted"})))
 
     def to_bytes(self) -> bytes:
-        return canonical({**self.body(), "digest": self.digest})
+        body = self.model_dump(mode="json", by_alias=True)
+        said = {name: value for name, value in body.items() if name != "noted"}
+        return canonical({**body, "digest": digest(canonical(said))})
 
     def link(self, key: str) -> Link:
         return Link(key=key, digest=self.digest)
@@ -70,7 +67,7 @@ class Record(Value):
             body = json.loads(data)
             claimed = body.pop("digest")
             kind, schema = body["kind"], body["schema"]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise Rejected(
                 key, "not a record: no JSON object with digest, kind and schema", code="bad_record"
             ) from error
@@ -85,7 +82,11 @@ class Record(Value):
             raise Rejected(
                 key, f"not a {cls.__name__} but {kind!r}: {field}: {first['msg']}", code="bad_record"
             ) from error
-        if record.digest != claimed:
+        try:
+            intact = record.digest == claimed
+        except ValueError:  # NaN, infinity or a lone surrogate: no writer of ours could have said that
+            intact = False
+        if not intact:
             raise Rejected(key, "altered since it was written: its digest does not match what it says", code="altered")
         return record
 
@@ -175,13 +176,19 @@ class Validation(Record):
 
 
 class Plan(Value):
-    """Everything a training depends on. `holdout` parts are those whose last rows are kept from training."""
+    """Everything a training depends on. `holdout` names those of the `parts` of which a share of rows is kept
+    from training: the newest batch's."""
 
     definition: Hex
     bundle: Hex
     validations: tuple[Link, ...]
     parts: tuple[Part, ...]
     holdout: tuple[Part, ...]
+
+    @property
+    def run(self) -> str:
+        """The id of the run that carries this plan out: its digest, so the same plan is the same run."""
+        return short(canonical(self.model_dump(mode="json")).decode())
 
 
 class Decision(Record):
@@ -278,6 +285,11 @@ class ModelVersion(Record):
     def passed(self) -> bool:
         return all(gate.passed for gate in self.gates)
 
+    @property
+    def sound(self) -> bool:
+        """Whether it may be served at all. One that is not is never loaded, whoever asks for it."""
+        return all(gate.passed for gate in self.gates if gate.name in ("safe", "signature", "parity"))
+
 
 class Capture(Record):
     """What was asked and what was answered: one object for one request."""
@@ -310,11 +322,15 @@ class ColumnDrift(Value):
     psi: float | None
     ks: float | None
     missing: float
+    missing_before: float = 0.0
     drifted: bool
 
 
 class DriftReport(Record):
-    """One window of captures against the training profile of the version that answered them."""
+    """One window of captures against the training profile of the version that answered them.
+
+    `captures` is the blob that lists the captures measured, a line each: the key, a space, the record's digest.
+    """
 
     kind: Literal["DriftReport"] = "DriftReport"
     model: str
@@ -327,6 +343,7 @@ class DriftReport(Record):
     performance: dict[str, float] = {}
     labelled_rows: int = 0
     unreadable: int = 0
+    captures: Hex | None = None
 
 
 class Alert(Record):
@@ -352,6 +369,6 @@ def read_any(data: bytes, key: str) -> Record:
     try:
         kind = json.loads(data)["kind"]
         record = KINDS[kind]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise Rejected(key, "not a record of any kind this Samara knows", code="bad_record") from error
     return record.read(data, key)

@@ -1,0 +1,147 @@
+"""What people do to a running loop: look, promote, roll back, ask why, replay. Each a function of an app."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from samara import catalogue
+from samara.app import CHUNK, App
+from samara.core import aliases, keys, lineage
+from samara.core.aliases import Aliases
+from samara.core.records import DriftReport, ModelVersion, Result, Validation
+from samara.dispatch import deliver
+from samara.errors import NotFound, Rejected, SamaraError
+from samara.events import ObjectCreated
+from samara.ports import ObjectStore
+
+
+def promote(app: App, model: str, version: int, *, expect: int | None, at: datetime, by: str) -> Aliases:
+    """`version` as champion; `Conflict` when the champion is not the one `expect` names."""
+    record = app.find(ModelVersion, keys.version(keys.named(model, "model"), version))
+    if record is None:
+        have = ", ".join(f"v{keys.number(key)}" for key in app.store.list(f"{keys.MODELS}{model}/")) or "none"
+        raise NotFound(f"{model} v{version}", f"no such version; there is {have}")
+    unfit = [gate for gate in record.gates if gate.name in aliases.MUST_PASS and not gate.passed]
+    if unfit:
+        raise Rejected(f"{model} v{version}", f"cannot be served: {unfit[0].why}", code="unfit")
+    return app.swap(
+        Aliases,
+        keys.aliases(model),
+        lambda now: aliases.promoted(now, model, version, expect=expect, at=at, by=by),
+    )
+
+
+def rollback(app: App, model: str, *, at: datetime, by: str) -> Aliases:
+    """The champion before this one, as champion again."""
+    key = keys.aliases(keys.named(model, "model"))
+    if app.find_head(Aliases, key) is None:
+        raise NotFound(model, "has no champion yet, so there is nothing to go back to")
+    return app.swap(Aliases, key, lambda now: aliases.rolled_back(now, model, at=at, by=by))
+
+
+def why(app: App, text: str) -> lineage.Trail:
+    """The trail from a prediction id, or from the key of any record, back to the uploaded files."""
+    key = text if "/" in text else keys.Prediction.parse(text).capture
+    return lineage.walk(key, lambda name: app.store.get(name).data, lambda name: digest_of(app.store, name))
+
+
+def digest_of(store: ObjectStore, key: str) -> str:
+    """The SHA-256 of a stored object, read in bounded memory."""
+    seen = hashlib.sha256()
+    with store.open(key) as source:
+        while chunk := source.read(CHUNK):
+            seen.update(chunk)
+    return seen.hexdigest()
+
+
+def replay(app: App, functions: catalogue.Catalogue, prefix: str, at: datetime) -> Iterator[tuple[str, str, str]]:
+    """Deliver the event of every object under `prefix` again, to every function it wakes.
+
+    Yields (key, function, what came of it). What was done stays as it is: only what is missing is made.
+    """
+    if not any(prefix.startswith(p) or p.startswith(prefix) for f in functions for p in f.wakes_on):
+        waking = ", ".join(dict.fromkeys(p for f in functions for p in f.wakes_on))
+        raise Rejected(prefix, f"wakes nothing; replay what does: {waking}", code="wakes_nothing")
+    for key in list(app.store.list(prefix)):
+        for function in catalogue.woken_by(functions, key):
+            try:
+                deliver(function, ObjectCreated(key, at), app)
+                yield key, function.name, "ok"
+            except SamaraError as error:
+                yield key, function.name, str(error)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetStatus:
+    name: str
+    uploads: int
+    batches: int
+    accepted: int
+    refused: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    name: str
+    champion: int | None
+    challenger: int | None
+    versions: int
+    runs: int
+    failed: int
+    pending: int
+    drift: str
+
+
+def datasets(app: App) -> list[DatasetStatus]:
+    """Every dataset that anything is known of, with what became of its uploads."""
+    counted: dict[str, dict[str, int]] = {}
+    for topic in (keys.LANDING, keys.DATASETS, keys.VALIDATIONS, keys.QUARANTINE):
+        for key in app.store.list(topic):
+            by_topic = counted.setdefault(keys.owner(key), {})
+            by_topic[topic] = by_topic.get(topic, 0) + 1
+    return [
+        DatasetStatus(
+            name=name,
+            uploads=counts.get(keys.LANDING, 0),
+            batches=counts.get(keys.DATASETS, 0),
+            accepted=(accepted := accepted_batches(app, name)),
+            refused=counts.get(keys.VALIDATIONS, 0) - accepted,
+            quarantined=counts.get(keys.QUARANTINE, 0),
+        )
+        for name, counts in sorted(counted.items())
+    ]
+
+
+def accepted_batches(app: App, dataset: str) -> int:
+    validations = (app.read(Validation, key) for key in app.store.list(f"{keys.VALIDATIONS}{dataset}/"))
+    return sum(validation.verdict == "accepted" for validation in validations)
+
+
+def models(app: App) -> list[ModelStatus]:
+    """Every defined model, with where it stands."""
+    return [model_status(app, keys.stem(key)) for key in app.store.list(f"{keys.CONFIG}models/")]
+
+
+def model_status(app: App, model: str) -> ModelStatus:
+    head = app.find_head(Aliases, keys.aliases(model)) or Aliases()
+    runs = list(app.store.list(f"{keys.RUNS}{model}/"))
+    results = [app.read(Result, key) for key in app.store.list(f"{keys.RESULTS}{model}/")]
+    reports = list(app.store.list(f"{keys.DRIFT}{model}/"))
+    latest = app.read(DriftReport, reports[-1]) if reports else None
+    return ModelStatus(
+        name=model,
+        champion=head.champion,
+        challenger=head.challenger,
+        versions=sum(1 for _ in app.store.list(f"{keys.MODELS}{model}/")),
+        runs=len(runs),
+        failed=sum(result.status == "failed" for result in results),
+        pending=len(runs) - len(results),
+        drift=f"{latest.window} {latest.verdict}" if latest else "no window yet",
+    )
+
+
+def versions(app: App, model: str) -> list[ModelVersion]:
+    """Every version of a model, oldest first."""
+    return [app.read(ModelVersion, key) for key in app.store.list(f"{keys.MODELS}{keys.named(model, 'model')}/")]

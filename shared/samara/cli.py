@@ -1,0 +1,253 @@
+"""The command line: each command says what it does, does it through `samara.admin`, and shows what came of it."""
+
+import getpass
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+import click
+
+from samara import __version__
+from samara.errors import Conflict, NotFound, SamaraError
+from samara.settings import HOME, Settings, from_environment, nearest_home
+
+R = TypeVar("R")
+
+
+class Friendly(click.Group):
+    """Turns our errors into one line and an exit code: 1 for what cannot be, 2 for what lost a race."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SamaraError as error:
+            click.echo(f"{click.style('✗', fg='red')} {error}", err=True)
+            ctx.exit(2 if isinstance(error, Conflict) else 1)
+
+
+@click.group(cls=Friendly, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="samara")
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    help=f"The folder of the local platform. Default: the nearest {HOME} at or above this folder.",
+)
+@click.pass_context
+def main(ctx: click.Context, home: Path | None) -> None:
+    """Run machine learning models in production with one bucket as the only state.
+
+    On the first day: `samara demo`. With data of your own: `samara init`, then `samara dev`.
+    """
+    settings = from_environment()
+    found = home or (nearest_home(Path.cwd()) if settings.home == Path(HOME) else settings.home)
+    ctx.obj = settings.model_copy(update={"home": (found or Path(HOME)).absolute()})
+
+
+def in_project(function: Callable[..., R]) -> Callable[..., R]:
+    """Gives a command the settings of a home that exists, or says how to get one."""
+
+    @click.pass_obj
+    def wrapped(settings: Settings, *args: Any, **options: Any) -> R:
+        if not settings.bucket.is_dir():
+            raise NotFound(
+                str(settings.home), "no samara project here; make one with `samara init`, or see `samara demo`"
+            )
+        return function(settings, *args, **options)
+
+    wrapped.__doc__ = function.__doc__
+    wrapped.__name__ = function.__name__
+    return wrapped
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--data", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A CSV file to start from.")
+@click.option("--target", help="The column to predict. Needed with --data.")
+def init(folder: Path, data: Path | None, target: str | None) -> None:
+    """Make a project folder: a data contract, a model definition and training code.
+
+    With --data and --target the contract is drafted from your file; without, you get a small working example.
+    """
+    from samara import starter
+
+    written = starter.create(folder, data, target)
+    for path in written:
+        click.echo(f"  {click.style('+', fg='green')} {path}")
+    click.echo(f"\nNext:  cd {folder} && samara dev")
+
+
+@main.command()
+@click.option("--port", default=8421, show_default=True, help="Where to answer HTTP, on this machine only.")
+@click.option(
+    "--project",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The project folder. Default: the one that holds the home folder.",
+)
+@click.pass_obj
+def dev(settings: Settings, port: int, project: Path | None) -> None:
+    """Run the whole platform on this machine: store, functions, schedules and HTTP.
+
+    Publishes the project's contracts and models, and again whenever a file of theirs changes. Stop it with
+    Ctrl-C; start it again and it goes on where it was.
+    """
+    from samara import console, entry
+    from samara.dev import platform
+
+    entry.log_to_stderr()
+    with stoppable() as stopped, platform.Platform(settings, port=port) as running:
+        console.started(running.url, settings)
+        console.republish(project or settings.home.parent, running, stopped)
+    click.echo("stopped", err=True)
+
+
+@main.command()
+@click.option("--keep/--no-keep", default=None, help="Go on serving the dashboard afterwards. Default: in a terminal.")
+@click.pass_obj
+def demo(settings: Settings, keep: bool | None) -> None:
+    """Run the whole loop on real data: every flight out of New York in 2013, month by month.
+
+    Takes about a minute and leaves a project you can look into and ask `samara why` about.
+    """
+    from samara import demo as story
+
+    with stoppable() as stopped:
+        story.run(settings, stopped, keep=sys.stdout.isatty() if keep is None else keep)
+
+
+@main.command()
+@in_project
+def status(settings: Settings) -> None:
+    """Show datasets, models, jobs and alerts on one screen."""
+    from samara import app, console
+
+    console.status(app.build(settings), settings)
+
+
+@main.command()
+@click.argument("model", required=False)
+@in_project
+def models(settings: Settings, model: str | None) -> None:
+    """List registered models, or the versions of MODEL with their metrics and gates."""
+    from samara import app, console
+
+    console.models(app.build(settings), model)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--dataset", required=True, help="The dataset it belongs to.")
+@click.option("--name", help="The name it gets. Default: its own.")
+@in_project
+def upload(settings: Settings, file: Path, dataset: str, name: str | None) -> None:
+    """Put FILE into the bucket's landing folder, where ingest finds it."""
+    from samara import app
+    from samara.core import keys
+
+    key = f"{keys.LANDING}{keys.named(dataset, 'dataset')}/{name or file.name}"
+    with file.open("rb") as source:
+        try:
+            app.build(settings).store.create_from(key, source)
+        except Conflict:
+            raise Conflict(key, "there is an upload of that name; give another with --name") from None
+    click.echo(f"{click.style('✓', fg='green')} {key}")
+
+
+@main.command()
+@click.argument("model")
+@click.option("--why", "reason", default="", help="For the record: why you ask.")
+@in_project
+def train(settings: Settings, model: str, reason: str) -> None:
+    """Ask for a training of MODEL now, on the newest accepted batches. `samara dev` must be running."""
+    from samara import console
+
+    console.ask_for_training(settings, model, reason)
+
+
+@main.command()
+@click.argument("model")
+@click.argument("version", type=click.IntRange(min=1))
+@click.option("--expect", type=click.IntRange(min=1), help="The champion you saw; refuse if it is another by now.")
+@in_project
+def promote(settings: Settings, model: str, version: int, expect: int | None) -> None:
+    """Make VERSION of MODEL the champion, whatever its metrics were compared with.
+
+    With --expect, two people promoting at once cannot overwrite each other: the second is told.
+    """
+    from samara import admin, app
+
+    at, by = datetime.now(UTC), getpass.getuser()
+    head = admin.promote(app.build(settings), model, version, expect=expect, at=at, by=by)
+    click.echo(f"{click.style('✓', fg='green')} {model}: champion v{head.champion}, move {len(head.moves)}")
+
+
+@main.command()
+@click.argument("model")
+@in_project
+def rollback(settings: Settings, model: str) -> None:
+    """Make the champion before this one champion again."""
+    from samara import admin, app
+
+    head = admin.rollback(app.build(settings), model, at=datetime.now(UTC), by=getpass.getuser())
+    click.echo(f"{click.style('✓', fg='green')} {model}: champion v{head.champion}, move {len(head.moves)}")
+
+
+@main.command()
+@click.argument("subject")
+@in_project
+def why(settings: Settings, subject: str) -> None:
+    """Walk a prediction back to the uploaded files it came from, verifying every digest.
+
+    SUBJECT is a prediction id, or the key of any record. Ends with 1 when a link is missing or altered.
+    """
+    from samara import admin, app, console
+
+    if not console.trail(admin.why(app.build(settings), subject), subject):
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@click.argument("prefix", default="landing/")
+@in_project
+def replay(settings: Settings, prefix: str) -> None:
+    """Deliver every event under PREFIX again. What was done stays; what is missing is made."""
+    from samara import admin, app, catalogue, console
+
+    functions = catalogue.load(settings.catalogue)
+    console.replayed(admin.replay(app.build(settings), functions, prefix, datetime.now(UTC)))
+
+
+@main.command()
+@click.pass_obj
+def doctor(settings: Settings) -> None:
+    """Check this machine and this project, and say what to mend. Ends with 1 when something is wrong."""
+    from samara import console
+    from samara import doctor as checks
+
+    if not console.checks(checks.run(settings)):
+        raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def stoppable() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or a termination signal sets, once; so that whoever waits can clean up."""
+    stopped = threading.Event()
+
+    def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the signature signals have
+        stopped.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    main()

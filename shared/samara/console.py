@@ -1,0 +1,182 @@
+"""What the commands show: tables, trails and progress in a terminal, plain lines elsewhere."""
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from samara import admin, project
+from samara.app import App
+from samara.core import keys, lineage
+from samara.core.records import Alert, ModelVersion
+from samara.dev.platform import Platform
+from samara.doctor import Finding
+from samara.errors import NotFound, Rejected, SamaraError, Unavailable
+from samara.settings import Settings
+
+out = Console(highlight=False, soft_wrap=False)
+err = Console(stderr=True, highlight=False)
+FINE, WRONG = Text("✓", style="green"), Text("✗", style="red")
+PUBLISH_S = 1.0  # between two looks at the project's files
+
+
+def started(url: str, settings: Settings) -> None:
+    err.print(f"[bold]samara[/] is running on {settings.home}")
+    err.print(f"  dashboard   {url}/")
+    err.print(f"  predict     {url}/v2/models/…/infer")
+    err.print(f"  drop files  {settings.bucket / 'landing'}/{{dataset}}/   or: samara upload FILE --dataset …")
+    err.print("  Ctrl-C stops it")
+
+
+def republish(folder: Path, running: Platform, stopped: threading.Event) -> None:
+    """Publish the project now and whenever it changes, until stopped. What is wrong with it is said once."""
+    complaint, seen = "", None
+    while not stopped.is_set():
+        looks = {path: path.stat().st_mtime_ns for path in sources(folder)}
+        if looks != seen:
+            seen = looks
+            try:
+                for change in project.publish(project.read(folder), running.app):
+                    err.print(f"  published {change}")
+                running.tick(running.clock())
+                complaint = ""
+            except SamaraError as error:
+                if str(error) != complaint:
+                    err.print(Text.assemble(WRONG, f" not published: {error}"))
+                complaint = str(error)
+        stopped.wait(PUBLISH_S)
+
+
+def sources(folder: Path) -> Iterator[Path]:
+    for pattern in (project.CONTRACTS, project.MODELS, "*.py"):
+        yield from (path for path in folder.glob(pattern) if path.is_file())
+
+
+def status(app: App, settings: Settings) -> None:
+    address = platform_address(settings)
+    out.print(f"platform  {'running at ' + address if address else 'not running (samara dev starts it)'}")
+    datasets = table("dataset", "uploads", "batches", "accepted", "refused", "quarantined")
+    for item in admin.datasets(app):
+        counts = (item.uploads, item.batches, item.accepted, item.refused, item.quarantined)
+        datasets.add_row(Text(item.name), *map(str, counts))
+    out.print(datasets)
+    show_models(admin.models(app))
+    for key in app.store.list(keys.ALERTS):
+        alert = app.read(Alert, key)
+        out.print(Text.assemble(WRONG, f" {alert.subject}: {alert.what}: {alert.why}"))
+
+
+def show_models(models: Iterable[admin.ModelStatus]) -> None:
+    shown = table("model", "champion", "challenger", "versions", "runs", "failed", "running", "last drift window")
+    for item in models:
+        aliases = (f"v{item.champion}" if item.champion else "–", f"v{item.challenger}" if item.challenger else "–")
+        counts = (item.versions, item.runs, item.failed, item.pending)
+        shown.add_row(Text(item.name), *aliases, *map(str, counts), Text(item.drift))
+    out.print(shown)
+
+
+def models(app: App, model: str | None) -> None:
+    if model is None:
+        show_models(admin.models(app))
+        return
+    found = admin.versions(app, model)
+    if not found:
+        raise NotFound(model, "no version is registered; `samara models` lists what there is")
+    standing = admin.model_status(app, model)
+    shown = table("version", "alias", "run", "metrics on its holdout", "champion then", "gates")
+    for version in found:
+        alias = {standing.champion: "champion", standing.challenger: "challenger"}.get(version.version, "")
+        shown.add_row(
+            f"v{version.version}", alias, version.run, metrics(version.metrics), compared(version), gates(version)
+        )
+    out.print(shown)
+
+
+def metrics(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in sorted(values.items()))
+
+
+def compared(version: ModelVersion) -> str:
+    if version.compared_with is None:
+        return "none yet"
+    return f"v{version.compared_with}  {metrics(version.compared_metrics)}"
+
+
+def gates(version: ModelVersion) -> Text:
+    shown = Text()
+    for gate in version.gates:
+        shown.append_text(FINE if gate.passed else WRONG)
+        shown.append(f" {gate.name}" + ("" if gate.passed else f": {gate.why}") + "  ")
+    return shown
+
+
+def trail(found: lineage.Trail, subject: str) -> bool:
+    """Show a trail as an indented list. Whether all of it is verified."""
+    out.print(Text(subject, style="bold"))
+    for depth, step in found.outline():
+        line = Text.assemble("  " * depth, FINE if step.verified else WRONG, " ", (step.kind, "bold"), f"  {step.key}")
+        if step.digest:
+            line.append(f"  {step.digest[:12]}", style="dim")
+        for said, style in ((step.problem, "red"), (step.note, "dim")):
+            if said:
+                line.append(f"  {said}", style=style)
+        out.print(line, soft_wrap=True)
+    out.print(Text.assemble(FINE if found.whole else WRONG, f" {found.summary}"), soft_wrap=True)
+    return found.whole
+
+
+def replayed(outcomes: Iterable[tuple[str, str, str]]) -> None:
+    count = 0
+    for key, function, outcome in outcomes:
+        count += 1
+        mark = FINE if outcome == "ok" else WRONG
+        out.print(Text.assemble(mark, f" {function}  {key}" + ("" if outcome == "ok" else f"  {outcome}")))
+    out.print(f"{count} events delivered again")
+
+
+def checks(findings: Iterable[Finding]) -> bool:
+    """Show each check as it is made. Whether all were fine."""
+    fine = True
+    for finding in findings:
+        fine = fine and finding.fine
+        out.print(Text.assemble(FINE if finding.fine else WRONG, f" {finding.subject:<10} {finding.says}"))
+    return fine
+
+
+def platform_address(settings: Settings) -> str | None:
+    """Where the platform of this home answers, or None when none does."""
+    try:
+        address = str(json.loads((settings.home / "platform.json").read_text())["url"])
+        with urllib.request.urlopen(f"{address}/v2/health/live", timeout=2):  # noqa: S310  # our own loopback address
+            return address
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def ask_for_training(settings: Settings, model: str, reason: str) -> None:
+    address = platform_address(settings)
+    if address is None:
+        raise Unavailable(str(settings.home), "no platform is running on it; start one with `samara dev`")
+    body = json.dumps({"why": reason} if reason else {}).encode()
+    request = urllib.request.Request(  # noqa: S310  # our own loopback address
+        f"{address}/train/{model}", data=body, headers={"content-type": "application/json"}, method="POST"
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as reply:  # noqa: S310
+            answer = json.load(reply)
+    except urllib.error.HTTPError as error:
+        raise Rejected(model, json.load(error)["error"]) from error
+    out.print(Text.assemble(FINE, f" run {answer['run']} of {model} is on its way; `samara models {model}` shows it"))
+
+
+def table(*columns: str) -> Table:
+    made = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made

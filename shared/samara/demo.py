@@ -1,0 +1,379 @@
+"""The whole loop on real data, as a story: a year of flights out of New York, replayed month by month.
+
+January trains the first version. Each later month is predicted over HTTP, labelled when it is over, and
+compared with what the champion was trained on; when the weather has become another, retraining follows, and
+the challenger becomes champion only through its gates. Nothing here is simulated but the calendar.
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import pyarrow as pa
+from pyarrow import csv
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from samara import project
+from samara.core import keys
+from samara.core.aliases import Aliases
+from samara.core.definition import Definition
+from samara.core.records import Alert, Decision, DriftReport, ModelVersion, Result, Validation
+from samara.core.windows import Window
+from samara.dev.platform import Platform
+from samara.errors import Conflict, SamaraError, Unavailable
+from samara.settings import Settings
+
+T = TypeVar("T")
+MARK = "demo.json"  # says that a home is the demo's own, to be begun anew
+EVERY = 4  # of the flights of a month, one in so many is asked about
+ROWS = 500  # in one request
+PATIENCE_S = 120.0
+MONTHS = 12
+DONE = "✓"
+
+
+@dataclass(slots=True)
+class Calendar:
+    """The clock of the replay: it stands where the story is."""
+
+    at: datetime
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+@dataclass(slots=True)
+class Month:
+    """One row of the story."""
+
+    name: str
+    rows: str = ""
+    predicted: str = ""
+    live: str = ""
+    drift: str = ""
+    outcome: str = ""
+    prediction: str = ""
+
+
+@dataclass(slots=True)
+class Story:
+    """What has happened so far, and what is happening now."""
+
+    platform: Platform
+    calendar: Calendar
+    definition: Definition
+    stopped: threading.Event
+    progress: Progress
+    months: list[Month] = field(default_factory=list)
+
+
+class Stopped(Exception):  # nothing went wrong: somebody pressed Ctrl-C
+    """The demo was asked to end."""
+
+
+def run(settings: Settings, stopped: threading.Event, *, keep: bool) -> None:
+    """Run the demo in `settings.home`. With `keep`, go on serving the dashboard until stopped."""
+    begin_anew(settings)
+    out = Console(highlight=False)
+    example = where()
+    copied = settings.home / "project"
+    shutil.copytree(example, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    out.print("[bold]Samara[/]  every flight out of New York in 2013, month by month")
+    out.print(f"[dim]model: will it arrive more than 15 minutes late?   project: {shown(copied)}[/]\n")
+    started = time.monotonic()
+    calendar = Calendar(datetime(2013, 1, 31, 23, tzinfo=UTC))
+    log = (settings.home / "functions.log").open("w")
+    with log, quiet(log.fileno()), Platform(settings, clock=calendar) as platform:
+        found = project.read(copied)
+        project.publish(found, platform.app)
+        definition = next(iter(found.definitions.values()))[0]
+        progress = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        story = Story(platform, calendar, definition, stopped, progress)
+        try:
+            told(story, loaded(copied / "flights.py"), settings.home / "months", out)
+            elapsed = time.monotonic() - started
+            closing(story, out, elapsed, keep=keep)
+            if keep:
+                stopped.wait()
+        except Stopped:
+            out.print("stopped")
+
+
+def told(story: Story, flights: ModuleType, folder: Path, out: Console) -> None:
+    """Live through the months, showing each as it passes."""
+    bar = story.progress.add_task("reading the flights", total=MONTHS)
+    with Live(console=out, get_renderable=lambda: screen(story), refresh_per_second=8, vertical_overflow="visible"):
+        for number, (name, path) in enumerate(flights.months(folder)):
+            month = Month(name)
+            story.months.append(month)
+            if number:
+                say(story, f"{name}  predicting flights over HTTP")
+                predict_month(story, month, path)
+            say(story, f"{name}  uploading, validating")
+            upload_month(story, month, path)
+            if number:
+                say(story, f"{name}  comparing with the training data")
+                close_month(story, month)
+            else:
+                first_version(story, month)
+            story.progress.advance(bar)
+        story.progress.remove_task(bar)
+
+
+def predict_month(story: Story, month: Month, path: Path) -> None:
+    """Ask for every fourth flight in the order of their days, and tell the truth about each when it is over."""
+    rows = csv.read_csv(path)
+    rows = rows.take(list(range(0, rows.num_rows, EVERY)))
+    with httpx.Client(base_url=story.platform.url, timeout=30) as client:
+        for start in range(0, rows.num_rows, ROWS):
+            some = rows.slice(start, ROWS)
+            story.calendar.at = datetime.combine(some["date"][0].as_py(), datetime.min.time(), UTC) + timedelta(hours=5)
+            answer = asked(client, f"/v2/models/{story.definition.model}/infer", {"inputs": tensors(story, some)})
+            month.prediction = answer["parameters"]["prediction"]
+            truth = some[story.definition.target].to_pylist()
+            asked(client, "/feedback", {"prediction": month.prediction, "truth": truth})
+            check(story)
+    month.predicted = f"{rows.num_rows:,}"
+
+
+def tensors(story: Story, rows: pa.Table) -> list[dict[str, Any]]:
+    """The features of some rows as the inputs of Open Inference Protocol v2."""
+    return [
+        {
+            "name": name,
+            "shape": [rows.num_rows, 1],
+            "datatype": "BYTES" if pa.types.is_string(rows.schema.field(name).type) else "FP32",
+            "data": rows[name].to_pylist(),
+        }
+        for name in story.definition.features
+    ]
+
+
+def asked(client: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    reply = client.post(path, content=json.dumps(body), headers={"content-type": "application/json"})
+    answer: dict[str, Any] = reply.json()
+    if reply.status_code != 200:
+        raise Unavailable(path, f"answered {reply.status_code}: {answer.get('error')}")
+    return answer
+
+
+def upload_month(story: Story, month: Month, path: Path) -> None:
+    """Drop the labelled month into the bucket, and wait for what validation makes of it."""
+    app, dataset = story.platform.app, story.definition.dataset
+    before = set(app.store.list(f"{keys.VALIDATIONS}{dataset}/"))
+    with path.open("rb") as file:
+        app.store.create_from(f"{keys.LANDING}{dataset}/{path.name}", file)
+    fresh = until(story, lambda: set(app.store.list(f"{keys.VALIDATIONS}{dataset}/")) - before)
+    validation = app.read(Validation, fresh.pop())
+    month.rows = f"{validation.rows - validation.refused_rows:,} +{validation.refused_rows:,}"
+
+
+def first_version(story: Story, month: Month) -> None:
+    say(story, f"{month.name}  training the first version")
+    version = registered(story, month)
+    month.drift, month.outcome = "", f"v{version.version} trained {outcome(version)}"
+
+
+def close_month(story: Story, month: Month) -> None:
+    """The month is over: its window is compared, and what follows from that is awaited."""
+    app, model, window = story.platform.app, story.definition.model, Window(month.name)
+    story.calendar.at = window.end + timedelta(minutes=10)
+    report_key = keys.drift(model, window)
+    report = until(story, lambda: app.find(DriftReport, report_key))
+    drifted = [column for column in report.columns if column.drifted]
+    month.live = f"{report.performance.get('auc', float('nan')):.3f}"
+    worst = max(drifted, key=lambda column: column.ks or column.psi or 0.0, default=None)
+    month.drift = (
+        "quiet" if worst is None else f"{worst.name} {'KS' if worst.ks is not None else 'PSI'} {strayed(worst)}"
+    )
+    decision = until(story, lambda: app.find(Decision, keys.decision(model, report_key)))
+    if decision.plan is None:
+        month.outcome = "" if worst is None else decision.why.partition(" after ")[0]
+        return
+    say(story, f"{month.name}  drifted: retraining")
+    month.outcome = f"v{(version := registered(story, month, decision)).version} {outcome(version)}"
+
+
+def strayed(column: Any) -> str:
+    return f"{column.ks if column.ks is not None else column.psi:.2f}"
+
+
+def registered(story: Story, month: Month, decision: Decision | None = None) -> ModelVersion:
+    """Wait until the run of this month is a version and the aliases have heard of it."""
+    app, model = story.platform.app, story.definition.model
+    decision = decision or until(story, lambda: app.find(Decision, keys.decision(model, "first")))
+    run_key = keys.run(model, decision.plan.run if decision.plan else "")
+    result = until(story, lambda: app.find(Result, keys.result(run_key)))
+    if result.status == "failed":
+        raise Unavailable(f"run {result.run}", result.why)
+    say(story, f"{month.name}  putting the model through its gates")
+    mine = until(story, lambda: next((v for v in all_versions(story) if v.run == result.run), None))
+    until(story, lambda: (app.find_head(Aliases, keys.aliases(model)) or Aliases()).caused(mine.digest))
+    return mine
+
+
+def all_versions(story: Story) -> Iterator[ModelVersion]:
+    app = story.platform.app
+    return (app.read(ModelVersion, key) for key in app.store.list(f"{keys.MODELS}{story.definition.model}/"))
+
+
+def outcome(version: ModelVersion) -> str:
+    """How a version fared, in a few words."""
+    score = version.metrics["auc"]
+    if version.compared_with is None:
+        return f"auc {score:.3f} → champion"
+    than = f"auc {score:.3f} against {version.compared_metrics['auc']:.3f} of v{version.compared_with}"
+    return f"{than} → {'champion' if version.passed else 'refused by its gates'}"
+
+
+def until(story: Story, condition: Callable[[], T | None]) -> T:
+    """What `condition` gives as soon as it gives something."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := condition()):
+        check(story)
+        if time.monotonic() > deadline:
+            app = story.platform.app
+            alerts = [app.read(Alert, key) for key in app.store.list(keys.ALERTS)]
+            said = "; ".join(f"{alert.subject}: {alert.why}" for alert in alerts) or "nothing was reported"
+            raise Unavailable("demo", f"waited {PATIENCE_S:.0f} s for the next step; {said}")
+        time.sleep(0.03)
+    return found
+
+
+def check(story: Story) -> None:
+    if story.stopped.is_set():
+        raise Stopped
+
+
+def say(story: Story, what: str) -> None:
+    story.progress.update(story.progress.task_ids[0], description=what)
+
+
+def screen(story: Story) -> Table:
+    """The months so far above the progress bar."""
+    page = Table.grid()
+    page.add_row(table(story.months))
+    page.add_row(story.progress)
+    return page
+
+
+def table(months: list[Month]) -> Table:
+    shown_months = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("month", "rows +quarantined", "predicted", "live auc", "drift", "so"):
+        shown_months.add_column(column, justify="right" if column in ("predicted", "live auc") else "left")
+    for month in months:
+        quiet_month = month.drift == "quiet"
+        drift = Text(month.drift, style="dim" if quiet_month else "yellow")
+        style = "green" if "champion" in month.outcome else "red" if "refused" in month.outcome else "dim"
+        row = (month.name, month.rows, month.predicted, month.live, drift, Text(month.outcome, style=style))
+        shown_months.add_row(*row)
+    return shown_months
+
+
+def closing(story: Story, out: Console, elapsed: float, *, keep: bool) -> None:
+    """The one screen that is left: what came of it, and what to try next."""
+    app, model = story.platform.app, story.definition.model
+    head = app.find_head(Aliases, keys.aliases(model)) or Aliases()
+    moves = "  ".join(f"v{move.champion}" for move in head.moves if move.champion)
+    out.print(f"\n{DONE} {elapsed:.0f} s   champion v{head.champion}   champions after each move: {moves}")
+    home = story.platform.settings.home
+    here = "" if home == Path.cwd() / ".samara" else f" --home {shown(home)}"
+    samara = shown(Path(shutil.which("samara") or Path(sys.executable).parent / "samara"))
+    out.print("\nWalk predictions back to the uploaded files, every digest verified:")
+    for month in (story.months[1], story.months[-1]):
+        out.print(f"  {samara}{here} why {month.prediction}", soft_wrap=True)
+    out.print(
+        f"Look around:  {samara}{here} status    {samara}{here} models {model}    {samara}{here} rollback {model}"
+    )
+    if keep:
+        out.print(f"Dashboard:    {story.platform.url}/models/{model}   (Ctrl-C ends it)", soft_wrap=True)
+    else:
+        page = saved(story, home / f"{model}.html")
+        out.print(
+            f"Dashboard:    {page.as_uri()}   live again with: {samara}{here} dev --project {shown(home / 'project')}",
+            soft_wrap=True,
+        )
+
+
+def saved(story: Story, path: Path) -> Path:
+    """The model's page as a file, for when nobody stays to serve it."""
+    path.write_bytes(httpx.get(f"{story.platform.url}/models/{story.definition.model}", timeout=30).content)
+    return path
+
+
+def begin_anew(settings: Settings) -> None:
+    """Clear the home of an earlier demo; refuse to clear anything else."""
+    home = settings.home
+    if home.exists() and any(home.iterdir()):
+        if not (home / MARK).is_file():
+            raise Conflict(str(home), "holds a project that is not the demo's; use --home with a new folder")
+        if (home / "platform.json").is_file() and alive(home):
+            raise Conflict(str(home), "a demo is running on it already; stop that one first")
+        shutil.rmtree(home)
+    (home / "bucket").mkdir(parents=True)
+    (home / MARK).write_text(json.dumps({"demo": "flights"}))
+
+
+def alive(home: Path) -> bool:
+    """Whether the platform that wrote its address there still answers."""
+    try:
+        address = urlsplit(json.loads((home / "platform.json").read_text())["url"])
+        return httpx.get(address.geturl() + "/v2/health/live", timeout=2).status_code == 200
+    except (OSError, ValueError, KeyError, httpx.HTTPError):
+        return False
+
+
+def where() -> Path:
+    """The example's folder: in a checkout beside the sources, in an installation within the package."""
+    here = Path(__file__).parent
+    for folder in (here / "examples" / "flights", here.parents[1] / "examples" / "flights"):
+        if (folder / "model.yaml").is_file():
+            return folder
+    raise SamaraError("examples/flights", "is missing from this installation; install samara again")
+
+
+def loaded(path: Path) -> ModuleType:
+    """The example's own module that makes the monthly files."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise SamaraError(str(path), "cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def shown(path: Path) -> str:
+    """A path as one would type it here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+@contextmanager
+def quiet(log: int) -> Iterator[None]:
+    """Send standard error, and that of every child, into a file: the functions' log lines would tear the display."""
+    kept = os.dup(2)
+    os.dup2(log, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,117 @@
+"""Is this machine fit to run Samara, and is this project in order? Every check says the way out."""
+
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+from samara import app, catalogue, project
+from samara.core import keys, records
+from samara.errors import Conflict, NotFound, SamaraError
+from samara.ports import ObjectStore
+from samara.settings import Settings
+
+PACKAGES = ("pyarrow", "numpy", "onnx", "onnxruntime", "sklearn", "skl2onnx", "uvicorn", "jinja2")
+PROBE = "doctor/"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: what was looked at, whether it is in order, and what was found or is to be done."""
+
+    subject: str
+    fine: bool
+    says: str
+
+
+def run(settings: Settings) -> Iterator[Finding]:
+    """Every check, as it is made."""
+    yield python()
+    yield packages()
+    yield checked("catalogue", lambda: f"{len(catalogue.load(settings.catalogue))} functions, no circle")
+    if not settings.bucket.is_dir():
+        yield Finding("project", False, f"none at {settings.home}; make one with `samara init`")
+        return
+    whole = app.build(settings)
+    yield checked("store", lambda: promises(whole.store))
+    yield checked("project", lambda: published(settings))
+    yield checked("records", lambda: readable(whole))
+    yield alerts(whole)
+
+
+def checked(subject: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, True, check())
+    except SamaraError as error:
+        return Finding(subject, False, str(error))
+
+
+def python() -> Finding:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    fine = sys.version_info >= (3, 11)
+    return Finding("python", fine, f"{version}, {os.cpu_count()} cores" if fine else f"{version}; use 3.11 or newer")
+
+
+def packages() -> Finding:
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        return Finding("packages", False, f"missing {', '.join(missing)}; install samara[local]")
+    return Finding("packages", True, f"{len(PACKAGES)} of {len(PACKAGES)} there")
+
+
+def promises(store: ObjectStore) -> str:
+    """Whether the store keeps what the functions rely on, tried on a key of its own."""
+    key = f"{PROBE}{uuid4().hex}"
+    started = time.perf_counter()
+    first = store.create(key, b"1")
+    took = time.perf_counter() - started
+    try:
+        refuses("create", lambda: store.create(key, b"2"))
+        second = store.replace(key, b"3", first)
+        refuses("replace", lambda: store.replace(key, b"4", first))
+        refuses("delete", lambda: store.delete(key, first))
+        if store.get(key).data != b"3" or key not in set(store.list(PROBE)):
+            raise Conflict(key, "does not show what was written last; this store cannot hold heads")
+    finally:
+        store.delete(key, store.head(key).version)
+    del second
+    return f"creates once, swaps only over what was read; a durable write takes {took * 1000:.1f} ms"
+
+
+def refuses(verb: str, attempt: Callable[[], object]) -> None:
+    try:
+        attempt()
+    except Conflict:
+        return
+    raise Conflict(verb, "overwrote what it should have refused; aliases and versions are not safe on this store")
+
+
+def published(settings: Settings) -> str:
+    found = project.read(settings.home.parent)
+    if not found.definitions:
+        return f"no model definition in {found.folder}"
+    return f"{len(found.contracts)} contracts, {len(found.definitions)} models: {', '.join(found.definitions)}"
+
+
+def readable(whole: app.App) -> str:
+    """Reads every record that is not a capture; a broken one is named."""
+    count = 0
+    for topic in (keys.DATASETS, keys.VALIDATIONS, keys.DECISIONS, keys.RUNS, keys.RESULTS, keys.MODELS, keys.DRIFT):
+        for key in whole.store.list(topic):
+            try:
+                records.read_any(whole.store.get(key).data, key)
+            except NotFound:
+                continue
+            count += 1
+    return f"{count} records, every digest as it should be"
+
+
+def alerts(whole: app.App) -> Finding:
+    found = [records.Alert.read(whole.store.get(key).data, key) for key in whole.store.list(keys.ALERTS)]
+    if not found:
+        return Finding("alerts", True, "none")
+    last = found[-1]
+    return Finding("alerts", False, f"{len(found)}; for example {last.subject}: {last.what}: {last.why}")

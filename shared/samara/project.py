@@ -1,0 +1,90 @@
+"""A project folder: a contract, a model definition, training code. And how it reaches the bucket.
+
+What is published is immutable blobs and one small head for each contract and model that names them, so a run
+pins exactly what it was trained by, and publishing twice changes nothing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from samara import bundle
+from samara.app import App
+from samara.core import contract, definition, keys
+from samara.core.contract import Contract
+from samara.core.definition import Definition
+from samara.core.heads import ContractHead, ModelHead
+from samara.errors import Rejected
+
+CONTRACTS = "*.odcs.yaml"
+MODELS = "*model.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What a folder holds: contracts by dataset, definitions by model, each with the bytes it was read from."""
+
+    folder: Path
+    contracts: dict[str, tuple[Contract, bytes]]
+    definitions: dict[str, tuple[Definition, bytes]]
+
+
+def read(folder: Path) -> Project:
+    """The project in `folder`, or `Rejected` when it contradicts itself."""
+    contracts: dict[str, tuple[Contract, bytes]] = {}
+    for path in sorted(folder.glob(CONTRACTS)):
+        parsed = contract.parse(path.read_bytes(), path.name)
+        if parsed.dataset in contracts:
+            raise Rejected(path.name, f"is a second contract for {parsed.dataset!r}; keep one", code="two_contracts")
+        contracts[parsed.dataset] = (parsed, path.read_bytes())
+    definitions: dict[str, tuple[Definition, bytes]] = {}
+    for path in sorted(folder.glob(MODELS)):
+        found = definition.parse(path.read_bytes(), path.name)
+        if found.model in definitions:
+            raise Rejected(path.name, f"defines {found.model!r} a second time; keep one", code="two_models")
+        agree(found, contracts, folder, path.name)
+        definitions[found.model] = (found, path.read_bytes())
+    return Project(folder, contracts, definitions)
+
+
+def agree(found: Definition, contracts: dict[str, tuple[Contract, bytes]], folder: Path, where: str) -> None:
+    """Refuse a definition whose dataset, columns or training code are not there."""
+    if found.dataset not in contracts:
+        have = ", ".join(sorted(contracts)) or "none"
+        why = f"no contract for {found.dataset!r} beside it (there is {have}); write {found.dataset}.odcs.yaml"
+        raise Rejected(f"{where}: dataset", why, code="no_contract")
+    columns = [column.name for column in contracts[found.dataset][0].columns]
+    for name in (found.target, *found.features):
+        if name not in columns:
+            why = f"the contract of {found.dataset!r} has no column {name!r}; it has {', '.join(columns)}"
+            raise Rejected(f"{where}: features", why, code="no_column")
+    file = found.train.entry.partition(":")[0] + ".py"
+    if not (folder / file).is_file():
+        raise Rejected(f"{where}: train.entry", f"there is no {file} beside it", code="no_code")
+
+
+def publish(project: Project, app: App) -> list[str]:
+    """Put a project into the bucket. Gives what changed, in words; nothing when it was there already."""
+    changed = []
+    for dataset, (_, data) in project.contracts.items():
+        digest = app.keep(data)
+        if publish_contract(app, dataset, digest):
+            changed.append(f"contract of {dataset}")
+    source = app.keep(bundle.pack(project.folder)) if project.definitions else ""
+    for model, (_, data) in project.definitions.items():
+        if publish_model(app, model, app.keep(data), source):
+            changed.append(f"model {model}")
+    return changed
+
+
+def publish_contract(app: App, dataset: str, digest: str) -> bool:
+    """Make a contract the one in force. Whether that changed anything."""
+    key, head = keys.contract_head(dataset), ContractHead(contract=digest)
+    before = app.find_head(ContractHead, key)
+    return app.swap(ContractHead, key, lambda now: now.model_copy(update={"contract": digest}), head) != before
+
+
+def publish_model(app: App, model: str, digest: str, source: str) -> bool:
+    """Make a definition and its training code the ones in force. Whether that changed anything."""
+    key, head = keys.model_head(model), ModelHead(definition=digest, bundle=source)
+    before, update = app.find_head(ModelHead, key), {"definition": digest, "bundle": source}
+    return app.swap(ModelHead, key, lambda now: now.model_copy(update=update), head) != before

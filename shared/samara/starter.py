@@ -1,0 +1,173 @@
+"""The first project folder: a contract, a model definition and training code one can run as they are.
+
+With a file of one's own the contract is drafted from its values; without, the folder starts from real data
+that comes with scikit-learn, so that everything can be tried at once.
+"""
+
+import csv
+import re
+import shutil
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from textwrap import dedent
+
+from samara import project
+from samara.core import contract
+from samara.errors import Conflict, Rejected
+from samara.settings import HOME
+
+SAMPLE_ROWS = 10_000  # enough to guess a type by; the contract is there to be corrected
+FEW = 20  # distinct whole numbers up to which a target is taken for classes
+
+MODEL = """\
+# What is predicted from what, when a version goes live, and what counts as drift. Unknown settings are refused.
+model: {model}
+dataset: {dataset}
+target: {target}
+task: {task}
+# features: [...]       # without this: every column of the contract but the target
+
+train:
+  entry: train:train    # the function in train.py
+  seed: 0
+  batches: 1            # how many of the newest accepted batches to train on
+  holdout: 0.2          # share of the newest batch that champion and challenger are compared on
+  split: random         # or `last`, when the file is in order of time
+
+gates:
+  metric: {metric}
+  improves_by: 0.0      # over the champion, on the same holdout
+
+drift:
+  window: day           # or hour, or month
+  ks: 0.2               # numbers: Kolmogorov-Smirnov distance from the training data
+  psi: 0.25             # categories: population stability index
+"""
+
+TRAIN = '''\
+"""Training code. Samara calls `train` with the pinned rows, exports what it returns to ONNX and compares the two."""
+
+import pyarrow as pa
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import {estimator}
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+
+def train(table: pa.Table, *, features: list[str], target: str, seed: int) -> Pipeline:
+    """Numbers are float32 with NaN where missing, text is empty where missing."""
+    text = [name for name in features if pa.types.is_string(table.schema.field(name).type)]
+    numbers = [name for name in features if name not in text]
+    model = make_pipeline(
+        make_column_transformer(
+            (OneHotEncoder(handle_unknown="ignore", sparse_output=False), text),
+            (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
+        ),
+        {estimator}({options}),
+    )
+    return model.fit(table.select(features), table[target].to_numpy(zero_copy_only=False))
+'''
+
+
+def create(folder: Path, data: Path | None, target: str | None) -> list[Path]:
+    """Write a project into `folder`, which must be empty or new, and give what was written."""
+    if folder.exists() and any(folder.iterdir()):
+        raise Conflict(str(folder), "is not empty; name a new folder")
+    if data is not None and target is None:
+        raise Rejected("--target", "say which column of the file is to be predicted", code="no_target")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / HOME / "bucket").mkdir(parents=True)
+    file = folder / "data" / (data.name if data else "tumours.csv")
+    file.parent.mkdir()
+    if data:
+        shutil.copyfile(data, file)
+    else:
+        tumours(file)
+    written = list(drafted(folder, file, target or "malignant"))
+    project.read(folder)  # what we hand out must be in order
+    return [file, *written]
+
+
+def drafted(folder: Path, file: Path, target: str) -> Iterator[Path]:
+    """Contract, definition and training code for the columns of a CSV file."""
+    columns = sampled(file)
+    if target not in columns:
+        raise Rejected(f"--target {target}", f"no such column; {file.name} has {', '.join(columns)}", code="no_column")
+    dataset = plain(file.stem)
+    kind = contract.guessed(columns[target])
+    numeric = kind == "number" or (kind == "integer" and len(set(columns[target])) > FEW)
+    metric = "rmse" if numeric else "auc" if len(set(columns[target]) - {""}) == 2 else "accuracy"
+    definition = MODEL.format(
+        model=plain(target),
+        dataset=dataset,
+        target=contract.quoted(target),
+        task="regression" if numeric else "classification",
+        metric=metric,
+    )
+    code = TRAIN.format(
+        estimator="Ridge" if numeric else "LogisticRegression",
+        options="random_state=seed" if numeric else "max_iter=1000, random_state=seed",
+    )
+    yield from (
+        put(folder / f"{dataset}.odcs.yaml", contract.infer(columns, dataset)),
+        put(folder / "model.yaml", definition),
+        put(folder / "train.py", code),
+        put(folder / ".gitignore", f"{HOME}/\n"),
+        put(folder / "README.md", guide(dataset, plain(target), file)),
+    )
+
+
+def sampled(file: Path) -> dict[str, list[str]]:
+    """The first rows of a CSV file, by column."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as source:
+            rows = list(islice(csv.DictReader(source, strict=True), SAMPLE_ROWS))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Rejected(str(file), f"not a CSV file in UTF-8: {error}", code="bad_csv") from error
+    if not rows or any(None in row or None in row.values() for row in rows):
+        raise Rejected(str(file), "needs a header and rows that all have its columns", code="bad_csv")
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def tumours(file: Path) -> None:
+    """The Wisconsin breast cancer data that come with scikit-learn: 569 tumours, 10 measurements each."""
+    from sklearn.datasets import load_breast_cancer  # noqa: PLC0415  # a second's import for this command alone
+
+    bunch = load_breast_cancer()
+    names = [name.replace(" ", "_") for name in bunch.feature_names[:10]]
+    with file.open("w", newline="") as target:
+        writer = csv.writer(target)
+        writer.writerow([*names, "malignant"])
+        for values, benign in zip(bunch.data, bunch.target, strict=True):
+            writer.writerow([*(f"{value:g}" for value in values[:10]), "false" if benign else "true"])
+
+
+def plain(text: str) -> str:
+    """A name of a model or dataset made of whatever people call their files and columns."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63] or "data"
+
+
+def put(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def guide(dataset: str, model: str, file: Path) -> str:
+    return dedent(f"""\
+        # {model}
+
+        | file | what it is |
+        |---|---|
+        | `{dataset}.odcs.yaml` | the data contract: rows that break it are quarantined with reasons |
+        | `model.yaml` | what is predicted from what, the gates, what counts as drift |
+        | `train.py` | the training code |
+
+        ```
+        samara dev                                        # in one terminal
+        samara upload data/{file.name} --dataset {dataset}    # in another: it is validated, trained on, registered
+        samara status
+        samara models {model}
+        ```
+        """)
