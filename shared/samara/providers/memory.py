@@ -1,4 +1,7 @@
-"""A bucket in a dictionary and jobs in this process: for tests, and the model every other provider is held to."""
+"""A bucket in a dictionary and jobs in this process: for tests, and the model every other provider is held to.
+
+As in the clouds, and unlike in a folder, an object at `a` may lie beside one at `a/b`.
+"""
 
 import io
 from bisect import bisect_left, bisect_right
@@ -8,9 +11,12 @@ from threading import Lock
 from typing import BinaryIO
 
 from samara.core.digests import digest
-from samara.errors import Conflict, NotFound
-from samara.ports import Job, JobRunner, JobStatus, Meta, Object, ObjectStore, Version
+from samara.core.keys import sound, sound_prefix
+from samara.errors import Conflict, NotFound, Rejected
+from samara.ports import LARGEST_HEAD, Job, JobRunner, JobStatus, Meta, Object, ObjectStore, Version
 from samara.settings import Settings
+
+CHUNK = 1 << 20
 
 
 class MemoryStore:
@@ -23,7 +29,7 @@ class MemoryStore:
 
     def get(self, key: str) -> Object:
         try:
-            return self._objects[key]
+            return self._objects[sound(key)]
         except KeyError:
             raise NotFound(key) from None
 
@@ -34,7 +40,7 @@ class MemoryStore:
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         with self._lock:
             ordered = sorted(self._objects)
-        start = max(bisect_left(ordered, prefix), bisect_right(ordered, after) if after else 0)
+        start = max(bisect_left(ordered, sound_prefix(prefix)), bisect_right(ordered, after) if after else 0)
         for key in ordered[start:]:
             if not key.startswith(prefix):
                 return
@@ -45,16 +51,17 @@ class MemoryStore:
 
     def create(self, key: str, data: bytes) -> Version:
         with self._lock:
-            if key in self._objects:
+            if sound(key) in self._objects:
                 raise Conflict(key)
             return self._store(key, data)
 
     def create_from(self, key: str, source: BinaryIO) -> Version:
-        return self.create(key, source.read())
+        return self.create(key, b"".join(iter(lambda: source.read(CHUNK), b"")))
 
     def replace(self, key: str, data: bytes, version: Version) -> Version:
         with self._lock:
-            self._expect(key, version)
+            if len(data) > LARGEST_HEAD or len(self._expect(key, version).data) > LARGEST_HEAD:
+                raise Rejected(key, f"heads are small, at most {LARGEST_HEAD:,} bytes", code="too_large")
             return self._store(key, data)
 
     def delete(self, key: str, version: Version) -> None:
@@ -62,9 +69,11 @@ class MemoryStore:
             self._expect(key, version)
             del self._objects[key]
 
-    def _expect(self, key: str, version: Version) -> None:
-        if key not in self._objects or self._objects[key].version != version:
+    def _expect(self, key: str, version: Version) -> Object:
+        found = self._objects.get(sound(key))
+        if found is None or found.version != version:
             raise Conflict(key)
+        return found
 
     def _store(self, key: str, data: bytes) -> Version:
         version = Version(digest(data))

@@ -1,0 +1,29 @@
+"""The providers of whom every contract asks the same questions. A new one is one more line here."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from samara.ports import JobRunner, ObjectStore
+from samara.providers.local import LocalJobs, LocalStore
+from samara.providers.memory import MemoryStore
+from samara.settings import Settings
+
+STORES: dict[str, Callable[[Path], ObjectStore]] = {
+    "memory": lambda _: MemoryStore(),
+    "local": lambda home: LocalStore(home / "bucket"),
+}
+RUNNERS: dict[str, Callable[[Path], JobRunner]] = {
+    "local": lambda home: LocalJobs(Settings(home=home)),
+}
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    return STORES[request.param](tmp_path)
+
+
+@pytest.fixture(params=RUNNERS)
+def runner(request: pytest.FixtureRequest, tmp_path: Path) -> JobRunner:
+    return RUNNERS[request.param](tmp_path)

@@ -1,0 +1,146 @@
+"""Programs that tests start as processes of their own, to kill them or to let many of them race.
+
+`python -m tests.contract.programs NAME FOLDER …`. Each forks from one small process with a single thread, which is
+quick and safe; pytest itself has threads.
+"""
+
+import io
+import itertools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from samara.app import App
+from samara.core.aliases import Aliases
+from samara.core.records import Maker
+from samara.errors import Conflict
+from samara.ports import Job
+from samara.providers.local import LocalJobs, LocalStore
+from samara.providers.memory import MemoryJobs
+from samara.settings import Settings
+
+NOON = datetime(2013, 2, 14, 12, 0, tzinfo=UTC)
+HEAD = "aliases/late.json"
+FRESH = "models/late/0000000001.json"
+OLD = b"old " * 10_000
+NEW = b"new " * 50_000
+
+WRITES: dict[str, Callable[[LocalStore], object]] = {
+    "create": lambda store: store.create(FRESH, NEW),
+    "create_from": lambda store: store.create_from(FRESH, io.BytesIO(NEW)),
+    "replace": lambda store: store.replace(HEAD, NEW, store.head(HEAD).version),
+    "delete": lambda store: store.delete(HEAD, store.head(HEAD).version),
+}
+TOUCHES_THE_DISK = {"open", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "fcntl.flock"}
+
+
+def killed_everywhere(folder: Path, name: str) -> None:
+    """Leave one home for each system call that the write `name` makes: killed by -9 just before that call."""
+    for number in itertools.count(1):
+        home = folder / f"{number:03d}"
+        store = LocalStore(home / "bucket")
+        store.create(HEAD, OLD)
+        child = os.fork()
+        if not child:
+            kill_before(number)
+            WRITES[name](store)
+            os._exit(0)
+        if os.waitpid(child, 0)[1] == 0:
+            home.rename(folder / "unharmed")
+            return
+
+
+def kill_before(number: int) -> None:
+    left = itertools.count(number - 1, -1)
+
+    def hook(event: str, _arguments: tuple[Any, ...]) -> None:
+        if event in TOUCHES_THE_DISK and next(left) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def swaps(folder: Path, processes: str, each: str) -> None:
+    """Many processes that each move the aliases of one model a number of times."""
+
+    def swap(process: int) -> None:
+        app = App(LocalStore(folder / "bucket"), MemoryJobs(), Maker(function="test", code="0" * 64))
+        for number in range(int(each)):
+            cause = f"{process}-{number}"
+            app.swap(Aliases, HEAD, lambda now, cause=cause: moved(now, cause))  # type: ignore[misc]  # mypy cannot infer it
+
+    together(int(processes), swap)
+
+
+def moved(now: Aliases, cause: str) -> Aliases:
+    return now.moved(champion=len(now.moves) + 1, challenger=None, at=NOON, cause=cause)
+
+
+def numbers(folder: Path, processes: str, each: str) -> None:
+    """Many processes that each take the next free number of versions a number of times."""
+
+    def take(process: int) -> None:
+        store = LocalStore(folder / "bucket")
+        for number in range(int(each)):
+            taken = False
+            while not taken:
+                free = len(list(store.list("models/late/"))) + 1
+                try:
+                    store.create(f"models/late/{free:010d}.json", b"%d-%d" % (process, number))
+                    taken = True
+                except Conflict:
+                    continue
+
+    together(int(processes), take)
+
+
+def together(count: int, work: Callable[[int], None]) -> None:
+    """Run `work` in that many processes, which start together, and fail when one of them does."""
+    waiting, start = os.pipe()
+    children = [child_of(work, number, waiting, start) for number in range(count)]
+    os.close(start)
+    statuses = [os.waitpid(child, 0)[1] for child in children]
+    if any(statuses):
+        sys.exit(f"processes ended with {statuses}")
+
+
+def child_of(work: Callable[[int], None], number: int, waiting: int, start: int) -> int:
+    child = os.fork()
+    if child:
+        return child
+    try:
+        os.close(start)
+        os.read(waiting, 1)  # ends when the last writing end is closed
+        work(number)
+        os._exit(0)
+    finally:
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
+
+
+def submit_and_die(folder: Path, job: str, *arguments: str) -> None:
+    """Submit a job and be killed together with everything of our process group."""
+    runner = LocalJobs(Settings(home=folder))
+    runner.submit(Job(job, "tests.contract.sample_job", arguments, time_limit_s=60))
+    os.killpg(0, signal.SIGKILL)
+
+
+def submit_together(folder: Path, processes: str, job: str, *arguments: str) -> None:
+    """Many processes that submit the same job at once."""
+
+    def submit(_: int) -> None:
+        LocalJobs(Settings(home=folder)).submit(Job(job, "tests.contract.sample_job", arguments, time_limit_s=60))
+
+    together(int(processes), submit)
+
+
+PROGRAMS: dict[str, Callable[..., None]] = {
+    program.__name__: program for program in (killed_everywhere, swaps, numbers, submit_and_die, submit_together)
+}
+
+if __name__ == "__main__":
+    PROGRAMS[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

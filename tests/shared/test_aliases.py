@@ -1,0 +1,99 @@
+"""Who answers: laws that hold whatever is registered, in whatever order, however often."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from samara.core.aliases import Aliases, promoted, registered, rolled_back
+from samara.errors import Conflict, Rejected
+
+NOON = datetime(2013, 2, 14, 12, 0, tzinfo=UTC)
+
+
+def after(*registrations: tuple[int, bool, bool]) -> Aliases:
+    """The aliases after these (version, sound, passed), each compared with the champion of its time."""
+    aliases = Aliases()
+    for version, sound, passed in registrations:
+        aliases = registered(
+            aliases, version, sound=sound, passed=passed, over=aliases.champion, at=NOON, cause=f"v{version}"
+        )
+    return aliases
+
+
+def answering(aliases: Aliases) -> tuple[int | None, int | None]:
+    return aliases.champion, aliases.challenger
+
+
+def test_through_its_gates_champion_else_challenger_and_unsound_neither() -> None:
+    assert answering(after((1, True, True))) == (1, None)
+    assert answering(after((1, True, True), (2, True, False))) == (1, 2)
+    assert answering(after((1, True, True), (2, True, False), (3, True, True))) == (3, None)
+    assert answering(after((1, True, True), (2, False, False))) == (1, None)
+
+
+def test_a_version_that_beat_a_champion_who_has_left_since_waits_for_a_person() -> None:
+    aliases = after((1, True, True), (2, True, True))
+
+    late = registered(aliases, 3, passed=True, over=1, at=NOON, cause="v3")
+
+    assert answering(late) == (2, 3)
+
+
+Registrations = st.permutations([1, 2, 3, 4, 5]).flatmap(
+    lambda order: st.tuples(*(st.tuples(st.just(version), st.booleans(), st.booleans()) for version in order))
+)
+
+
+@given(Registrations)
+def test_however_they_arrive_the_newest_that_passed_is_champion(given_: tuple[tuple[int, bool, bool], ...]) -> None:
+    aliases = after(*given_)
+
+    passed = [version for version, sound, passed in given_ if sound and passed]
+    waiting = [version for version, sound, passed in given_ if sound and not passed]
+    assert aliases.champion == max(passed, default=None)
+    assert aliases.challenger == max((v for v in waiting if v > (aliases.champion or 0)), default=None)
+
+
+@given(Registrations)
+def test_each_registration_leaves_one_move_numbered_without_gaps(given_: tuple[tuple[int, bool, bool], ...]) -> None:
+    aliases = after(*given_)
+
+    again = [
+        registered(aliases, version, sound=sound, passed=passed, over=aliases.champion, at=NOON, cause=f"v{version}")
+        for version, sound, passed in given_
+    ]
+
+    assert [move.number for move in aliases.moves] == [1, 2, 3, 4, 5]
+    assert all(other == aliases for other in again), "an event that comes twice changes nothing"
+    assert (aliases.moves[-1].champion, aliases.moves[-1].challenger) == answering(aliases)
+
+
+@given(Registrations)
+def test_history_is_only_ever_added_to(given_: tuple[tuple[int, bool, bool], ...]) -> None:
+    before, whole = after(*given_[:3]), after(*given_)
+
+    assert whole.moves[:3] == before.moves
+
+
+def test_a_person_promotes_what_they_saw_and_not_what_moved_meanwhile() -> None:
+    aliases = after((1, True, True), (2, True, False))
+
+    by_hand = promoted(aliases, "real", 2, expect=1, at=NOON, by="ada")
+
+    assert answering(by_hand) == (2, None)
+    assert by_hand.moves[-1].cause == "promoted by ada"
+    with pytest.raises(Conflict, match="the champion is v2"):
+        promoted(by_hand, "real", 1, expect=1, at=NOON, by="ada")
+    assert promoted(by_hand, "real", 2, expect=2, at=NOON, by="ada") is by_hand
+
+
+def test_rolling_back_brings_the_champion_before() -> None:
+    aliases = after((1, True, True), (2, True, True))
+
+    back = rolled_back(aliases, "real", at=NOON, by="ada")
+
+    assert answering(back) == (1, 2)
+    with pytest.raises(Rejected, match="no other champion"):
+        rolled_back(after((1, True, True)), "real", at=NOON, by="ada")

@@ -1,0 +1,66 @@
+"""How a process is set up: by a few variables, each named when it is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from samara import providers
+from samara.errors import Misconfigured
+from samara.settings import Settings, from_environment, nearest_home
+
+
+def test_nothing_need_be_set() -> None:
+    assert from_environment({"PATH": "/bin"}) == Settings(provider="local", home=Path(".samara"))
+
+
+def test_what_is_set_is_read() -> None:
+    settings = from_environment({"SAMARA_PROVIDER": "memory", "SAMARA_HOME": "/data"})
+
+    assert settings.provider == "memory"
+    assert settings.bucket == Path("/data/bucket")
+
+
+@pytest.mark.parametrize("name", ["SAMARA_HOEM", "SAMARA_", "SAMARA_PROVIDERS"])
+def test_a_typing_mistake_is_refused_by_name(name: str) -> None:
+    with pytest.raises(Misconfigured, match=name):
+        from_environment({name: "x"})
+
+
+def test_a_child_gets_the_same_settings_wherever_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    environment = Settings(home=Path("here"), provider="memory").environment()
+
+    childs = from_environment(environment)
+
+    assert childs == Settings(home=tmp_path / "here", provider="memory")
+
+
+def test_the_nearest_home_is_found_from_below(tmp_path: Path) -> None:
+    (tmp_path / "project/.samara").mkdir(parents=True)
+    (tmp_path / "project/data/may").mkdir(parents=True)
+
+    assert nearest_home(tmp_path / "project/data/may") == tmp_path / "project/.samara"
+    assert nearest_home(tmp_path / "project") == tmp_path / "project/.samara"
+    assert nearest_home(tmp_path) is None
+
+
+def test_settings_do_not_change_under_a_running_process() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().provider = "memory"  # type: ignore[misc]  # which is what mypy says too
+
+
+def test_an_unknown_provider_is_refused_with_those_there_are() -> None:
+    with pytest.raises(Misconfigured, match="asw: no such provider; choose one of memory, local"):
+        providers.load("asw")
+
+
+@pytest.mark.parametrize("name", providers.NAMES)
+def test_every_provider_offers_a_store_and_jobs(name: str, tmp_path: Path) -> None:
+    settings = Settings(provider=name, home=tmp_path)
+
+    provider = providers.load(name)
+    store, jobs = provider.object_store(settings), provider.job_runner(settings)
+
+    store.create("a", b"x")
+    assert list(store.list("")) == ["a"]
+    assert jobs.status("never") == "lost"
