@@ -184,13 +184,14 @@ def copied(source: BinaryIO, target: BinaryIO) -> str:
 
 @cache
 def code_digest() -> str:
-    """The digest of the code that runs: every source file of `samara` and `functions`, by name and content."""
+    """The digest of the code that runs: every file of `samara` and `functions`, by name and content."""
     here = Path(__file__).parent
     beside = (here.parent / "functions", here.parents[1] / "functions")  # installed, and in a checkout
     roots = [here, *(root for root in beside if root.is_dir())]
     sources = {
         f"{root.name}/{path.relative_to(root).as_posix()}": digest(path.read_bytes())
         for root in roots
-        for path in sorted(root.rglob("*.py"))
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
     }
     return digest(canonical(sources))

@@ -232,3 +232,13 @@ def test_the_order_of_keys_does_not_matter(value: dict[str, Any]) -> None:
 def test_a_version_passes_when_each_of_its_gates_does(version: ModelVersion) -> None:
     assert version.passed == (not [gate for gate in version.gates if not gate.passed])
     assert version.sound or not version.passed
+
+
+def test_a_record_written_before_a_field_was_added_keeps_its_digest() -> None:
+    class LaterAlert(Alert):
+        heard_by: tuple[str, ...] = ()
+
+    later = LaterAlert.read(ALERT.to_bytes(), "alerts/1.json")
+
+    assert later.digest == ALERT.digest
+    assert later.heard_by == ()

@@ -5,6 +5,7 @@ from datetime import datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from samara.core.heads import Head
+from samara.core.records import MUST_PASS as MUST_PASS
 from samara.errors import Conflict, Rejected
 
 

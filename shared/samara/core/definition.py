@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from samara.core import keys
+from samara.core.digests import canonical
 from samara.core.windows import Size
 from samara.errors import Rejected
 
@@ -28,8 +29,23 @@ FOR_TASK: dict[str, tuple[Metric, ...]] = {
 }
 
 
+def sayable(parameters: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Parameters that JSON can hold, so that a plan pins what the training code gets."""
+    canonical(parameters)  # raises ValueError on NaN, infinity and lone surrogates
+    return parameters
+
+
+def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("names a column twice")
+    return names
+
+
+Name = Annotated[str, Field(min_length=1)]
+
+
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Train(Section):
@@ -38,7 +54,7 @@ class Train(Section):
     for what comes later is what a model must foretell, or `random` ones where the order of rows means nothing."""
 
     entry: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$")] = "train:train"
-    parameters: dict[str, Any] = {}
+    parameters: Annotated[dict[str, JsonValue], AfterValidator(sayable)] = {}
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     batches: Annotated[int, Field(ge=1, le=1000)] = 1
     holdout: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
@@ -81,9 +97,9 @@ class Definition(Section):
 
     model: str
     dataset: str
-    target: str
+    target: Name
     task: Literal["classification", "regression"]
-    features: tuple[str, ...] = ()
+    features: Annotated[tuple[Name, ...], AfterValidator(distinct)] = ()
     train: Train = Train()
     gates: Gates
     drift: Drift = Drift()
@@ -123,6 +139,14 @@ def features_among(definition: Definition, columns: Sequence[str]) -> tuple[str,
 
 
 LARGEST_YAML = 1 << 20
+DEEPEST_YAML = 50  # reading takes the square of it, or the whole stack
+OPENS = (
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+)
+CLOSES = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 
 
 def safely(data: bytes, where: str) -> Any:
@@ -130,8 +154,13 @@ def safely(data: bytes, where: str) -> Any:
     if len(data) > LARGEST_YAML:
         raise Rejected(where, f"has {len(data):,} bytes; {LARGEST_YAML:,} are plenty", code="bad_yaml")
     try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(data, Loader=yaml.SafeLoader)):
-            raise Rejected(where, "uses YAML aliases (*name); write the value out", code="bad_yaml")
+        depth = 0
+        for token in yaml.scan(data, Loader=yaml.SafeLoader):
+            depth += isinstance(token, OPENS) - isinstance(token, CLOSES)
+            if isinstance(token, yaml.AliasToken):
+                raise Rejected(where, "uses YAML aliases (*name); write the value out", code="bad_yaml")
+            if depth > DEEPEST_YAML:
+                raise Rejected(where, f"is nested more than {DEEPEST_YAML} levels deep", code="bad_yaml")
         return yaml.safe_load(data)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         place = getattr(error, "problem_mark", None)

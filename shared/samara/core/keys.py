@@ -55,9 +55,11 @@ class Landed:
         topic, _, rest = self.key.partition("/")
         dataset, slash, name = rest.partition("/")
         if topic + "/" != LANDING or not slash or not name:
-            raise Rejected(self.key, "put files into landing/{dataset}/", code="bad_key")
+            shown = self.key if self.key.isprintable() else ascii(self.key)
+            raise Rejected(shown, "put files into landing/{dataset}/", code="bad_key")
         if len(self.key.encode(errors="surrogatepass")) > LONGEST:
-            raise Rejected(self.key[:80] + "…", f"a key may have {LONGEST} bytes; shorten the name", code="bad_key")
+            shown = self.key[:80] if self.key[:80].isprintable() else ascii(self.key[:80])
+            raise Rejected(shown + "…", f"a key may have {LONGEST} bytes; shorten the name", code="bad_key")
         if not unicodedata.is_normalized("NFC", name) or any(unspeakable(letter) for letter in name):
             raise Rejected(ascii(self.key), "has control or invisible characters; rename it", code="bad_key")
         if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name:

@@ -240,7 +240,7 @@ def about(record: Record) -> str:
         case Result():
             said = f"{record.status}: {record.why}" if record.why else record.status
         case Run():
-            said = f"because of {record.cause}"
+            said = f"cause: {record.cause}"
         case Decision():
             said = record.why
         case Validation():

@@ -47,15 +47,20 @@ class Record(Value):
 
     readers: ClassVar[tuple[int, ...]] = (1,)
 
+    def body(self) -> dict[str, Any]:
+        """What is written. A field at its default is left out, so that a later Samara may add one with a default
+        and every record written before keeps its digest."""
+        said = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return {**said, "kind": self.kind, "schema": self.schema_}
+
     @property
     def digest(self) -> str:
         """The SHA-256 of the canonical JSON of everything but `noted`."""
-        return digest(canonical(self.model_dump(mode="json", by_alias=True, exclude={"noted"})))
+        return digest_of(self.body())
 
     def to_bytes(self) -> bytes:
-        body = self.model_dump(mode="json", by_alias=True)
-        said = {name: value for name, value in body.items() if name != "noted"}
-        return canonical({**body, "digest": digest(canonical(said))})
+        body = self.body()
+        return canonical({**body, "digest": digest_of(body)})
 
     def link(self, key: str) -> Link:
         return Link(key=key, digest=self.digest)
@@ -89,6 +94,10 @@ class Record(Value):
         if not intact:
             raise Rejected(key, "altered since it was written: its digest does not match what it says", code="altered")
         return record
+
+
+def digest_of(body: dict[str, Any]) -> str:
+    return digest(canonical({name: value for name, value in body.items() if name != "noted"}))
 
 
 class Reason(Value):
@@ -265,6 +274,10 @@ class Gate(Value):
     why: str
 
 
+MUST_PASS = ("safe", "signature", "parity")
+"""The gates without which a version is never served, whoever asks for it."""
+
+
 class ModelVersion(Record):
     """A model that could be served, with the verdict of its gates and the baseline its drift is measured from."""
 
@@ -288,7 +301,7 @@ class ModelVersion(Record):
     @property
     def sound(self) -> bool:
         """Whether it may be served at all. One that is not is never loaded, whoever asks for it."""
-        return all(gate.passed for gate in self.gates if gate.name in ("safe", "signature", "parity"))
+        return all(gate.passed for gate in self.gates if gate.name in MUST_PASS)
 
 
 class Capture(Record):

@@ -33,6 +33,10 @@ class Window:
     def __post_init__(self) -> None:
         if self.start.strftime(FORMATS[self.size]) != self.name:
             raise Rejected(self.name, "not a window; write 2013-02, 2013-02-14 or 2013-02-14T05")
+        try:
+            _ = self.end
+        except OverflowError as error:
+            raise Rejected(self.name, "not a window: it ends after the last day there is") from error
 
     @property
     def size(self) -> Size:

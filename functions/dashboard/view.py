@@ -1,0 +1,320 @@
+"""What the page of a model says, from what was found about it. Pure: records in, words and pictures out."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Literal
+
+from functions.dashboard.figures import Figure, figures, gates_words
+from functions.dashboard.found import Found, GlanceFound, ModelFound, Problem
+from functions.dashboard.words import count, counted, duration, instant, noted_at, number, size
+from samara.core import keys
+from samara.core.aliases import Aliases, Move
+from samara.core.records import Alert, DriftReport, ModelVersion, Parity, Result, Run
+
+Tone = Literal["good", "warn", "bad", "calm"]
+VERDICT: dict[str, Tone] = {"stable": "good", "drifted": "bad", "too few rows": "calm"}
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A few words with a tone; the words alone say it too."""
+
+    text: str
+    tone: Tone = "calm"
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    value: str
+    label: str
+    tone: Tone = "calm"
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    number: int
+    at: datetime | None
+    role: str
+    run: str
+    metrics: tuple[tuple[str, str], ...]
+    gates: tuple[tuple[bool, str, str], ...]
+    compared: str
+    parity: str
+    agreed: bool
+    size: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRow:
+    number: int
+    at: datetime
+    what: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    at: datetime | None
+    cause: str
+    why: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    run: str
+    at: datetime | None
+    state: Chip
+    cause: str
+    rows: str
+    took: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    at: datetime | None
+    subject: str
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    name: str
+    datasets: tuple[str, ...]
+    state: tuple[Chip, ...]
+    tiles: tuple[Tile, ...]
+    figures: tuple[Figure, ...]
+    versions: tuple[VersionRow, ...]
+    moves: tuple[MoveRow, ...]
+    decisions: tuple[DecisionRow, ...]
+    runs: tuple[RunRow, ...]
+    alerts: tuple[AlertRow, ...]
+    recent: tuple[str, ...]
+
+
+def model_page(found: ModelFound) -> ModelPage:
+    return ModelPage(
+        name=found.model,
+        datasets=datasets_of(found),
+        state=state(found.aliases, found.drift, found.running),
+        tiles=tiles(found),
+        figures=figures(found),
+        versions=tuple(version_rows(found)),
+        moves=tuple(move_rows(found.aliases, found.versions)),
+        decisions=tuple(decision_rows(found)),
+        runs=tuple(run_rows(found)),
+        alerts=tuple(alert_rows(found.alerts)),
+        recent=tuple(keys.prediction_of(key).id for key in found.captures.keys[:-11:-1]),
+    )
+
+
+def datasets_of(found: ModelFound) -> tuple[str, ...]:
+    """The datasets its runs were trained on."""
+    links = (link for run in found.runs.records.values() for link in run.plan.validations)
+    return tuple(sorted({keys.owner(link.key) for link in links if link.key.startswith(keys.VALIDATIONS)}))
+
+
+def state(aliases: Aliases, drift: Found[DriftReport], running: int) -> tuple[Chip, ...]:
+    """Where a model stands, in one line."""
+    chips = [Chip("no champion yet", "warn")]
+    if aliases.champion is not None:
+        since = champion_since(aliases)
+        chips = [Chip(f"champion v{aliases.champion}" + (f" since {instant(since)}" if since else ""), "good")]
+    if aliases.challenger is not None:
+        chips.append(Chip(f"challenger v{aliases.challenger}"))
+    if latest := newest_report(drift):
+        chips.append(Chip(f"last window {latest.window} {verdict_words(latest)}", VERDICT[latest.verdict]))
+    chips.append(Chip(f"{counted(running, 'run')} running", "warn") if running else Chip("no run running"))
+    return tuple(chips)
+
+
+def champion_since(aliases: Aliases) -> datetime | None:
+    """When today's champion last took over."""
+    since: datetime | None = None
+    for move in reversed(aliases.moves):
+        if move.champion != aliases.champion:
+            break
+        since = move.at
+    return since
+
+
+def newest_report(drift: Found[DriftReport]) -> DriftReport | None:
+    return drift.records[max(drift.records)] if drift.records else None
+
+
+def verdict_words(report: DriftReport) -> str:
+    """The verdict, and the columns that caused it when some did."""
+    if report.verdict == "too few rows":
+        return "had too few rows"
+    strayed = [column.name for column in report.columns if column.drifted]
+    named = ", ".join(strayed[:3]) + (f" and {len(strayed) - 3} more" if len(strayed) > 3 else "")
+    return f"{report.verdict} by {named}" if strayed and report.verdict == "drifted" else report.verdict
+
+
+def tiles(found: ModelFound) -> tuple[Tile, ...]:
+    reports = found.drift.records.values()
+    latest = newest_report(found.drift)
+    return (
+        Tile(
+            found.captures.count,
+            "prediction requests",
+            hint="the newest; older ones are left out" if found.captures.cut else "",
+        ),
+        Tile(count(sum(report.labelled_rows for report in reports)), "labelled rows", hint="in the windows shown"),
+        Tile(found.versions.count, "version" if found.versions.total == 1 else "versions"),
+        Tile(
+            latest.verdict if latest else "none yet",
+            f"drift in {latest.window}" if latest else "drift verdict",
+            VERDICT[latest.verdict] if latest else "calm",
+        ),
+        Tile(
+            count(len(found.alerts.records)),
+            "alert" if len(found.alerts.records) == 1 else "alerts",
+            "bad" if found.alerts.records else "good",
+        ),
+    )
+
+
+def version_rows(found: ModelFound) -> Iterator[VersionRow]:
+    named = {found.aliases.challenger: "challenger", found.aliases.champion: "champion"}
+    for version in sorted(found.versions.records.values(), key=lambda version: -version.version):
+        yield VersionRow(
+            number=version.version,
+            at=noted_at(version.noted),
+            role=named.get(version.version, ""),
+            run=version.run,
+            metrics=tuple((name, number(value)) for name, value in version.metrics.items()),
+            gates=tuple((gate.passed, gate.name, gate.why) for gate in version.gates),
+            compared=compared(version),
+            parity=parity_words(version.parity),
+            agreed=version.parity.agreed,
+            size=size(found.sizes.get(version.artifact)),
+        )
+
+
+def compared(version: ModelVersion) -> str:
+    if version.compared_with is None:
+        return "nobody"
+    theirs = ", ".join(f"{name} {number(value)}" for name, value in version.compared_metrics.items())
+    return f"v{version.compared_with}" + (f": {theirs}" if theirs else "")
+
+
+def parity_words(parity: Parity) -> str:
+    return f"{parity.largest_difference:.1e} of {parity.tolerance:.0e} over {counted(parity.rows, 'row')}"
+
+
+def move_rows(aliases: Aliases, versions: Found[ModelVersion]) -> Iterator[MoveRow]:
+    """The alias history, newest first, each move in words."""
+    by_digest = {version.digest: version for version in versions.records.values()}
+    nobody = Move(number=0, at=aliases.moves[0].at, champion=None, challenger=None, cause="") if aliases.moves else None
+    for before, move in reversed(list(pairwise([nobody, *aliases.moves]))):
+        if before and move:
+            yield MoveRow(move.number, move.at, moved_words(before, move), cause_words(move.cause, by_digest))
+
+
+def moved_words(before: Move, move: Move) -> str:
+    said = []
+    if move.champion != before.champion:
+        instead = f" in place of v{before.champion}" if before.champion is not None else ""
+        said.append(f"v{move.champion} became champion{instead}" if move.champion is not None else "no champion")
+    if move.challenger != before.challenger:
+        if move.challenger is not None:
+            said.append(f"v{move.challenger} challenges")
+        elif before.challenger != move.champion:
+            said.append(f"v{before.challenger} no longer challenges")
+    return ", ".join(said) or "nothing changed"
+
+
+def cause_words(cause: str, by_digest: dict[str, ModelVersion]) -> str:
+    if cause in by_digest:
+        version = by_digest[cause]
+        return f"v{version.version} was registered and {gates_words(version)}"
+    return f"version {cause[:12]}… was registered" if re.fullmatch("[0-9a-f]{64}", cause) else cause
+
+
+def decision_rows(found: ModelFound) -> Iterator[DecisionRow]:
+    for _, decision in found.decisions.newest_first:
+        run = decision.plan.run if decision.plan else ""
+        yield DecisionRow(noted_at(decision.noted), occasion(decision.cause), decision.why, run)
+
+
+def occasion(cause: str) -> str:
+    """A cause in words.
+
+    >>> occasion("drift/late/2013-04.json"), occasion("first")
+    ('drift in 2013-04', 'first')
+    """
+    return f"drift in {keys.stem(cause)}" if cause.startswith(keys.DRIFT) else cause
+
+
+def run_rows(found: ModelFound) -> Iterator[RunRow]:
+    for key, run in found.runs.newest_first:
+        result = found.results.records.get(keys.result(key))
+        unreadable = keys.result(key) in {problem.key for problem in found.results.problems}
+        yield RunRow(
+            run=run.run,
+            at=noted_at(run.noted),
+            state=run_state(result, unreadable=unreadable, submitted=keys.submission(key) in found.submitted),
+            cause=occasion(run.cause),
+            rows=count(sum(part.rows for part in run.plan.parts)),
+            took=took(run, result),
+            why=result.why if result else "",
+        )
+
+
+def run_state(result: Result | None, *, unreadable: bool, submitted: bool) -> Chip:
+    if unreadable:
+        return Chip("unreadable result", "bad")
+    if result is None:
+        return Chip("running", "warn") if submitted else Chip("planned")
+    return Chip("succeeded", "good") if result.status == "succeeded" else Chip("failed", "bad")
+
+
+def took(run: Run, result: Result | None) -> str:
+    """What the job noted, else from plan to result as far as both say when they were made."""
+    if result is None:
+        return "–"
+    seconds = result.noted.get("seconds")
+    planned, ended = noted_at(run.noted), noted_at(result.noted)
+    if isinstance(seconds, int | float):
+        return duration(seconds)
+    return duration((ended - planned).total_seconds()) if planned and ended and ended >= planned else "–"
+
+
+def alert_rows(alerts: Found[Alert]) -> Iterator[AlertRow]:
+    for _, alert in alerts.newest_first:
+        yield AlertRow(noted_at(alert.noted), alert.subject, alert.what, alert.why)
+
+
+def concerns(alert: Alert, name: str) -> bool:
+    """Whether an alert is about the model or dataset of that name, which its subject holds as a whole word."""
+    return name in {part.removesuffix(".json") for part in re.split(r"[/\s:]", alert.subject)}
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """A model on the first page."""
+
+    name: str
+    state: tuple[Chip, ...]
+    metrics: tuple[tuple[str, str], ...]
+    versions: str
+    problems: tuple[Problem, ...]
+
+
+def glance(found: GlanceFound) -> Glance:
+    versions = found.versions.records.values()
+    shown = next((version for version in versions if version.version == found.aliases.champion), None)
+    return Glance(
+        found.model,
+        state(found.aliases, found.drift, found.running),
+        tuple((name, number(value)) for name, value in shown.metrics.items())[:3] if shown else (),
+        found.versions.count,
+        (*found.problems, *found.versions.problems, *found.drift.problems),
+    )
