@@ -22,9 +22,9 @@ def promote(app: App, model: str, version: int, *, expect: int | None, at: datet
     if record is None:
         have = ", ".join(f"v{keys.number(key)}" for key in app.store.list(f"{keys.MODELS}{model}/")) or "none"
         raise NotFound(f"{model} v{version}", f"no such version; there is {have}")
-    unfit = [gate for gate in record.gates if gate.name in aliases.MUST_PASS and not gate.passed]
-    if unfit:
-        raise Rejected(f"{model} v{version}", f"cannot be served: {unfit[0].why}", code="unfit")
+    if not record.sound:
+        unsound = "; ".join(f"{gate.name}: {gate.why}" for gate in record.gates if not gate.passed)
+        raise Rejected(f"{model} v{version}", f"cannot be served: {unsound}", code="unsound")
     return app.swap(
         Aliases,
         keys.aliases(model),
@@ -35,9 +35,10 @@ def promote(app: App, model: str, version: int, *, expect: int | None, at: datet
 def rollback(app: App, model: str, *, at: datetime, by: str) -> Aliases:
     """The champion before this one, as champion again."""
     key = keys.aliases(keys.named(model, "model"))
-    if app.find_head(Aliases, key) is None:
+    seen = app.find_head(Aliases, key)
+    if seen is None:
         raise NotFound(model, "has no champion yet, so there is nothing to go back to")
-    return app.swap(Aliases, key, lambda now: aliases.rolled_back(now, model, at=at, by=by))
+    return app.swap(Aliases, key, lambda now: aliases.rolled_back(now, model, seen.champion, at=at, by=by))
 
 
 def why(app: App, text: str) -> lineage.Trail:

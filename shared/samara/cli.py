@@ -108,8 +108,9 @@ def dev(settings: Settings, port: int, project: Path | None) -> None:
 
 @main.command()
 @click.option("--keep/--no-keep", default=None, help="Go on serving the dashboard afterwards. Default: in a terminal.")
+@click.option("--months", default=9, show_default=True, type=click.IntRange(1, 12), help="How far into 2013.")
 @click.pass_obj
-def demo(settings: Settings, keep: bool | None) -> None:
+def demo(settings: Settings, keep: bool | None, months: int) -> None:
     """Run the whole loop on real data: every flight out of New York in 2013, month by month.
 
     Takes about a minute and leaves a project you can look into and ask `samara why` about.
@@ -117,7 +118,7 @@ def demo(settings: Settings, keep: bool | None) -> None:
     from samara import demo as story
 
     with stoppable() as stopped:
-        story.run(settings, stopped, keep=sys.stdout.isatty() if keep is None else keep)
+        story.run(settings, stopped, keep=sys.stdout.isatty() if keep is None else keep, months=months)
 
 
 @main.command()

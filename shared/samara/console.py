@@ -1,6 +1,7 @@
 """What the commands show: tables, trails and progress in a terminal, plain lines elsewhere."""
 
 import json
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -20,7 +21,7 @@ from samara.doctor import Finding
 from samara.errors import NotFound, Rejected, SamaraError, Unavailable
 from samara.settings import Settings
 
-out = Console(highlight=False, soft_wrap=False)
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False)
 FINE, WRONG = Text("✓", style="green"), Text("✗", style="red")
 PUBLISH_S = 1.0  # between two looks at the project's files
@@ -99,21 +100,21 @@ def models(app: App, model: str | None) -> None:
 
 
 def metrics(values: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in sorted(values.items()))
+    return "\n".join(f"{name} {value:.4f}" for name, value in sorted(values.items()))
 
 
 def compared(version: ModelVersion) -> str:
     if version.compared_with is None:
         return "none yet"
-    return f"v{version.compared_with}  {metrics(version.compared_metrics)}"
+    return f"v{version.compared_with}\n{metrics(version.compared_metrics)}"
 
 
 def gates(version: ModelVersion) -> Text:
-    shown = Text()
-    for gate in version.gates:
-        shown.append_text(FINE if gate.passed else WRONG)
-        shown.append(f" {gate.name}" + ("" if gate.passed else f": {gate.why}") + "  ")
-    return shown
+    """Those not passed with the reason, or that all were."""
+    failed = [gate for gate in version.gates if not gate.passed]
+    if not failed:
+        return Text.assemble(FINE, f" all {len(version.gates)}")
+    return Text("\n").join(Text.assemble(WRONG, f" {gate.name}: {gate.why}") for gate in failed)
 
 
 def trail(found: lineage.Trail, subject: str) -> bool:
@@ -145,7 +146,9 @@ def checks(findings: Iterable[Finding]) -> bool:
     fine = True
     for finding in findings:
         fine = fine and finding.fine
-        out.print(Text.assemble(FINE if finding.fine else WRONG, f" {finding.subject:<10} {finding.says}"))
+        out.print(
+            Text.assemble(FINE if finding.fine else WRONG, f" {finding.subject:<10} {finding.says}"), soft_wrap=True
+        )
     return fine
 
 

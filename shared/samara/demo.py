@@ -12,10 +12,11 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -32,20 +33,21 @@ from rich.text import Text
 
 from samara import project
 from samara.core import keys
-from samara.core.aliases import Aliases
+from samara.core.aliases import Aliases, succession
 from samara.core.definition import Definition
 from samara.core.records import Alert, Decision, DriftReport, ModelVersion, Result, Validation
 from samara.core.windows import Window
 from samara.dev.platform import Platform
 from samara.errors import Conflict, SamaraError, Unavailable
-from samara.settings import Settings
+from samara.settings import HOME, Settings
 
 T = TypeVar("T")
 MARK = "demo.json"  # says that a home is the demo's own, to be begun anew
-EVERY = 4  # of the flights of a month, one in so many is asked about
+EVERY = 5  # of the flights of a month, one in so many is asked about
 ROWS = 500  # in one request
 PATIENCE_S = 120.0
-MONTHS = 12
+MONTHS = 9  # until September: quiet, drifted, better, refused have all been seen
+NUMBERS = ("rows", "refused", "asked", "auc")
 DONE = "✓"
 
 
@@ -65,6 +67,7 @@ class Month:
 
     name: str
     rows: str = ""
+    refused: str = ""
     predicted: str = ""
     live: str = ""
     drift: str = ""
@@ -88,10 +91,10 @@ class Stopped(Exception):  # nothing went wrong: somebody pressed Ctrl-C
     """The demo was asked to end."""
 
 
-def run(settings: Settings, stopped: threading.Event, *, keep: bool) -> None:
+def run(settings: Settings, stopped: threading.Event, *, keep: bool, months: int = MONTHS) -> None:
     """Run the demo in `settings.home`. With `keep`, go on serving the dashboard until stopped."""
     begin_anew(settings)
-    out = Console(highlight=False)
+    out = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     example = where()
     copied = settings.home / "project"
     shutil.copytree(example, copied, ignore=shutil.ignore_patterns("__pycache__"))
@@ -107,7 +110,8 @@ def run(settings: Settings, stopped: threading.Event, *, keep: bool) -> None:
         progress = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         story = Story(platform, calendar, definition, stopped, progress)
         try:
-            told(story, loaded(copied / "flights.py"), settings.home / "months", out)
+            flights = loaded(copied / "flights.py").months(settings.home / "months")
+            told(story, islice(flights, months), months, out)
             elapsed = time.monotonic() - started
             closing(story, out, elapsed, keep=keep)
             if keep:
@@ -116,11 +120,11 @@ def run(settings: Settings, stopped: threading.Event, *, keep: bool) -> None:
             out.print("stopped")
 
 
-def told(story: Story, flights: ModuleType, folder: Path, out: Console) -> None:
+def told(story: Story, files: Iterable[tuple[str, Path]], total: int, out: Console) -> None:
     """Live through the months, showing each as it passes."""
-    bar = story.progress.add_task("reading the flights", total=MONTHS)
+    bar = story.progress.add_task("reading the flights", total=total)
     with Live(console=out, get_renderable=lambda: screen(story), refresh_per_second=8, vertical_overflow="visible"):
-        for number, (name, path) in enumerate(flights.months(folder)):
+        for number, (name, path) in enumerate(files):
             month = Month(name)
             story.months.append(month)
             if number:
@@ -138,7 +142,7 @@ def told(story: Story, flights: ModuleType, folder: Path, out: Console) -> None:
 
 
 def predict_month(story: Story, month: Month, path: Path) -> None:
-    """Ask for every fourth flight in the order of their days, and tell the truth about each when it is over."""
+    """Ask for every fifth flight in the order of their days, and tell the truth about each when it is over."""
     rows = csv.read_csv(path)
     rows = rows.take(list(range(0, rows.num_rows, EVERY)))
     with httpx.Client(base_url=story.platform.url, timeout=30) as client:
@@ -182,13 +186,14 @@ def upload_month(story: Story, month: Month, path: Path) -> None:
         app.store.create_from(f"{keys.LANDING}{dataset}/{path.name}", file)
     fresh = until(story, lambda: set(app.store.list(f"{keys.VALIDATIONS}{dataset}/")) - before)
     validation = app.read(Validation, fresh.pop())
-    month.rows = f"{validation.rows - validation.refused_rows:,} +{validation.refused_rows:,}"
+    month.rows = f"{validation.rows - validation.refused_rows:,}"
+    month.refused = f"{validation.refused_rows:,}"
 
 
 def first_version(story: Story, month: Month) -> None:
     say(story, f"{month.name}  training the first version")
     version = registered(story, month)
-    month.drift, month.outcome = "", f"v{version.version} trained {outcome(version)}"
+    month.outcome = f"v{version.version} {outcome(version)}"
 
 
 def close_month(story: Story, month: Month) -> None:
@@ -205,7 +210,7 @@ def close_month(story: Story, month: Month) -> None:
     )
     decision = until(story, lambda: app.find(Decision, keys.decision(model, report_key)))
     if decision.plan is None:
-        month.outcome = "" if worst is None else decision.why.partition(" after ")[0]
+        month.outcome = "" if worst is None else "cooling down"
         return
     say(story, f"{month.name}  drifted: retraining")
     month.outcome = f"v{(version := registered(story, month, decision)).version} {outcome(version)}"
@@ -238,9 +243,9 @@ def outcome(version: ModelVersion) -> str:
     """How a version fared, in a few words."""
     score = version.metrics["auc"]
     if version.compared_with is None:
-        return f"auc {score:.3f} → champion"
-    than = f"auc {score:.3f} against {version.compared_metrics['auc']:.3f} of v{version.compared_with}"
-    return f"{than} → {'champion' if version.passed else 'refused by its gates'}"
+        return f"{score:.3f}: champion"
+    against = f"{score:.3f} against v{version.compared_with}'s {version.compared_metrics['auc']:.3f}"
+    return f"{against}: {'champion' if version.passed else 'refused'}"
 
 
 def until(story: Story, condition: Callable[[], T | None]) -> T:
@@ -276,13 +281,21 @@ def screen(story: Story) -> Table:
 
 def table(months: list[Month]) -> Table:
     shown_months = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("month", "rows +quarantined", "predicted", "live auc", "drift", "so"):
-        shown_months.add_column(column, justify="right" if column in ("predicted", "live auc") else "left")
+    for column in ("month", "rows", "refused", "asked", "auc", "drift", "retrained"):
+        shown_months.add_column(column, justify="right" if column in NUMBERS else "left", no_wrap=True)
     for month in months:
         quiet_month = month.drift == "quiet"
         drift = Text(month.drift, style="dim" if quiet_month else "yellow")
         style = "green" if "champion" in month.outcome else "red" if "refused" in month.outcome else "dim"
-        row = (month.name, month.rows, month.predicted, month.live, drift, Text(month.outcome, style=style))
+        row = (
+            month.name,
+            month.rows,
+            month.refused,
+            month.predicted,
+            month.live,
+            drift,
+            Text(month.outcome, style=style),
+        )
         shown_months.add_row(*row)
     return shown_months
 
@@ -291,25 +304,21 @@ def closing(story: Story, out: Console, elapsed: float, *, keep: bool) -> None:
     """The one screen that is left: what came of it, and what to try next."""
     app, model = story.platform.app, story.definition.model
     head = app.find_head(Aliases, keys.aliases(model)) or Aliases()
-    moves = "  ".join(f"v{move.champion}" for move in head.moves if move.champion)
-    out.print(f"\n{DONE} {elapsed:.0f} s   champion v{head.champion}   champions after each move: {moves}")
+    line = " → ".join(f"v{version}" for version in succession(head))
+    out.print(f"\n{DONE} {elapsed:.0f} s   champions: {line}")
     home = story.platform.settings.home
-    here = "" if home == Path.cwd() / ".samara" else f" --home {shown(home)}"
-    samara = shown(Path(shutil.which("samara") or Path(sys.executable).parent / "samara"))
-    out.print("\nWalk predictions back to the uploaded files, every digest verified:")
-    for month in (story.months[1], story.months[-1]):
-        out.print(f"  {samara}{here} why {month.prediction}", soft_wrap=True)
-    out.print(
-        f"Look around:  {samara}{here} status    {samara}{here} models {model}    {samara}{here} rollback {model}"
-    )
+    here = "" if home == Path.cwd() / HOME else f" --home {shown(home)}"
+    samara = shown(Path(sys.executable).parent / "samara") + here
+    said = ["", "Walk predictions back to the uploaded files, every digest verified:"]
+    said += [f"  {samara} why {month.prediction}" for month in (story.months[1:2] + story.months[-1:])]
+    said += ["Look around:", *(f"  {samara} {verb}" for verb in ("status", f"models {model}", f"rollback {model}"))]
     if keep:
-        out.print(f"Dashboard:    {story.platform.url}/models/{model}   (Ctrl-C ends it)", soft_wrap=True)
+        said += [f"Dashboard (Ctrl-C ends it):  {story.platform.url}/models/{model}"]
     else:
-        page = saved(story, home / f"{model}.html")
-        out.print(
-            f"Dashboard:    {page.as_uri()}   live again with: {samara}{here} dev --project {shown(home / 'project')}",
-            soft_wrap=True,
-        )
+        said += [f"Dashboard, as it is now:  {saved(story, home / f'{model}.html').as_uri()}"]
+        said += [f"and live again with:  {samara} dev --project {shown(home / 'project')}"]
+    for line in said:
+        out.print(line, soft_wrap=True)
 
 
 def saved(story: Story, path: Path) -> Path:

@@ -10,11 +10,10 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from functions.catalogue import CATALOGUE
-from functions.train import fit, job
+from functions.train import job
 from samara import catalogue
 from samara.app import App, code_digest
 from samara.core.records import Maker
@@ -23,6 +22,7 @@ from samara.errors import Unavailable
 from samara.events import Event, HttpRequest, HttpResponse, ObjectCreated, Tick, Wake
 from samara.ports import JobStatus, Meta, Object, ObjectStore, Version
 from samara.providers.memory import MemoryJobs, MemoryStore
+from tests.bench import in_process
 
 MOST_STEPS = 5_000  # of one phase: more is a livelock
 TRAIN = catalogue.named(CATALOGUE, "train")
@@ -191,7 +191,7 @@ class World:
     def _run_job(self, name: str, run_key: str) -> None:
         try:
             self._strike()
-            job.run(run_key, self.app.acting_as_job_of(TRAIN), fit=in_this_process)
+            job.run(run_key, self.app.acting_as_job_of(TRAIN), fit=in_process)
             self.jobs.ended(name, JobStatus.SUCCEEDED)
         except Killed:
             self._count("job killed")
@@ -225,12 +225,6 @@ class World:
 
     def _count(self, what: str) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1
-
-
-def in_this_process(work: Path, limit_s: float) -> job.Ended:  # nothing here hangs
-    """The training program without a process of its own: the same code, sooner."""
-    fit.fit(work)
-    return job.Ended()
 
 
 CLOCKED = ("at", "seconds")  # the names under which records note instants and durations

@@ -92,8 +92,25 @@ def test_a_person_promotes_what_they_saw_and_not_what_moved_meanwhile() -> None:
 def test_rolling_back_brings_the_champion_before() -> None:
     aliases = after((1, True, True), (2, True, True))
 
-    back = rolled_back(aliases, "real", at=NOON, by="ada")
+    back = rolled_back(aliases, "real", aliases.champion, at=NOON, by="ada")
 
     assert answering(back) == (1, 2)
     with pytest.raises(Rejected, match="no other champion"):
-        rolled_back(after((1, True, True)), "real", at=NOON, by="ada")
+        rolled_back(after((1, True, True)), "real", 1, at=NOON, by="ada")
+
+
+def test_rolling_back_twice_goes_back_twice() -> None:
+    aliases = after((1, True, True), (2, True, True), (3, True, True))
+
+    once = rolled_back(aliases, "real", 3, at=NOON, by="ada")
+    twice = rolled_back(once, "real", 2, at=NOON, by="ada")
+
+    assert (once.champion, twice.champion) == (2, 1)
+    assert [move.number for move in twice.moves] == [1, 2, 3, 4, 5]
+
+
+def test_of_two_people_rolling_back_at_once_the_second_is_told() -> None:
+    aliases = rolled_back(after((1, True, True), (2, True, True)), "real", 2, at=NOON, by="ada")
+
+    with pytest.raises(Conflict, match="not v2"):
+        rolled_back(aliases, "real", 2, at=NOON, by="bob")

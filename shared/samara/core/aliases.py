@@ -5,8 +5,9 @@ from datetime import datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from samara.core.heads import Head
-from samara.core.records import MUST_PASS as MUST_PASS
 from samara.errors import Conflict, Rejected
+
+ROLLED_BACK = "rolled back"
 
 
 class Move(BaseModel):
@@ -69,18 +70,38 @@ def registered(
 
 def promoted(aliases: Aliases, model: str, version: int, *, expect: int | None, at: datetime, by: str) -> Aliases:
     """`version` as champion by a person's word. `expect` names the champion they saw, else `Conflict`."""
-    if expect is not None and aliases.champion != expect:
-        now = f"v{aliases.champion}" if aliases.champion else "nobody"
-        raise Conflict(model, f"the champion is {now}, not v{expect}: somebody moved it; look again, then repeat")
+    if expect is not None:
+        seen(aliases, model, expect)
     if aliases.champion == version:
         return aliases
     challenger = None if aliases.challenger == version else aliases.challenger
     return aliases.moved(champion=version, challenger=challenger, at=at, cause=f"promoted by {by}")
 
 
-def rolled_back(aliases: Aliases, model: str, *, at: datetime, by: str) -> Aliases:
-    """The champion before this one, as champion again."""
-    earlier = [move.champion for move in aliases.moves if move.champion not in (None, aliases.champion)]
-    if not earlier or aliases.champion is None:
+def rolled_back(aliases: Aliases, model: str, expect: int | None, *, at: datetime, by: str) -> Aliases:
+    """The champion before this one, as champion again. `expect` names the one to leave, else `Conflict`."""
+    seen(aliases, model, expect)
+    line = succession(aliases)
+    if len(line) < 2:
         raise Rejected(model, "has had no other champion to go back to; promote a version instead", code="no_earlier")
-    return aliases.moved(champion=earlier[-1], challenger=aliases.champion, at=at, cause=f"rolled back by {by}")
+    return aliases.moved(champion=line[-2], challenger=aliases.champion, at=at, cause=f"{ROLLED_BACK} by {by}")
+
+
+def succession(aliases: Aliases) -> list[int]:
+    """The champions that led to this one. Who was rolled back is no longer among them, so one goes back further."""
+    line: list[int] = []
+    for move in aliases.moves:
+        if move.champion is None or move.champion in line[-1:]:
+            continue
+        if move.cause.startswith(ROLLED_BACK) and move.champion in line:
+            del line[line.index(move.champion) + 1 :]
+        else:
+            line.append(move.champion)
+    return line
+
+
+def seen(aliases: Aliases, model: str, expect: int | None) -> None:
+    """Refuse to act on a champion who is not the one somebody saw."""
+    if aliases.champion != expect:
+        now, then = (f"v{number}" if number else "nobody" for number in (aliases.champion, expect))
+        raise Conflict(model, f"the champion is {now}, not {then}: somebody moved it; look again, then repeat")

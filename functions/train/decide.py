@@ -1,0 +1,49 @@
+"""Whether a cause leads to training. Pure: what is known goes in, a verdict with its reason comes out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from samara.core.definition import Definition
+from samara.core.records import DriftReport
+from samara.core.windows import Window
+
+FIRST = "first"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    train: bool
+    why: str
+
+
+def first(definition: Definition) -> Verdict:
+    """The first accepted batch of a model's dataset trains its first version."""
+    return Verdict(train=True, why=f"the first accepted batch of {definition.dataset}")
+
+
+def drifted(report: DriftReport, definition: Definition, trained: Iterable[Window]) -> Verdict:
+    """Whether this window's drift is worth a training. `trained` are windows that have led to one already.
+
+    Only windows matter, never the clock: told again, late or in another order, the same window is judged by
+    the same neighbours.
+    """
+    window = Window(report.window)
+    if report.verdict != "drifted":
+        return Verdict(train=False, why=f"{report.verdict}: {report.why}")
+    if not definition.drift.retrain:
+        return Verdict(train=False, why="retraining is switched off (drift.retrain); train by hand when it is time")
+    cooling_from = earliest(window, definition.drift.cooldown)
+    for other in sorted(trained, key=lambda other: other.start, reverse=True):
+        if other.start > window.start:
+            return Verdict(train=False, why=f"came late: the later window {other.name} has led to training already")
+        if cooling_from.start <= other.start < window.start:
+            windows = f"{definition.drift.cooldown} window{'s' * (definition.drift.cooldown != 1)}"
+            return Verdict(train=False, why=f"cooling down for {windows} after the training for {other.name}")
+    return Verdict(train=True, why=f"drifted: {report.why}")
+
+
+def earliest(window: Window, cooldown: int) -> Window:
+    """The first window whose training still keeps this one from starting another."""
+    for _ in range(cooldown):
+        window = window.previous
+    return window

@@ -1,0 +1,315 @@
+"""The program that runs a user's training code, exports what it made and measures it: `python -m functions.train.fit`.
+
+What a data scientist writes, in the file and function that `train.entry` names, is
+
+    def train(table, *, features, target, seed, **parameters):
+        x, y = table.select(features), table[target].to_numpy()
+        return make_pipeline(ColumnTransformer([("text", OneHotEncoder(), ["carrier"])]), …).fit(x, y)
+
+`table` is a `pyarrow.Table` of the training rows. The feature columns are what the served model will be asked
+with: float32, NaN where missing, for numbers and booleans; text, empty where missing. The other columns are as
+the contract types them; the target is never missing. `parameters` are those of the definition. It returns
+
+- a fitted scikit-learn estimator or pipeline, which Samara exports to ONNX with one input for each feature (fit
+  it on `table.select(features)` so that columns can be named, or on an array of the columns in that order), or
+- any object with `.onnx`, the bytes of a model as `samara.scoring` describes them, and `.predict(table)`, which
+  gives what the framework itself says: the probabilities [rows, classes] or the predictions [rows].
+
+The program has no access to the store. In its folder it finds `ask.json`, `train.parquet`, `holdout.parquet` and
+`code/`, and leaves `model.onnx` and `outcome.json`.
+"""
+
+import importlib
+import json
+import platform
+import random
+import resource
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pyarrow as pa
+import pyarrow.parquet as pq
+import skl2onnx.common._container
+from numpy.typing import NDArray
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
+from sklearn.utils._set_output import ADAPTERS_MANAGER
+
+from functions.train.ask import Ask, Outcome
+from samara import scoring
+from samara.core.records import Parity
+from samara.errors import Rejected
+
+OPSET = {"": 17, "ai.onnx.ml": 3}  # fixed, so that an upgrade of the exporter changes no bytes by itself
+PACKAGES = ("numpy", "onnx", "onnxruntime", "pyarrow", "scikit-learn", "skl2onnx")
+MOST_COMPARED = 50_000  # rows on which framework and graph are compared
+LARGEST_FILE = 4 << 30  # bytes that the training code may write into one file
+LONGEST_WHY = 2_000
+
+
+class ArrowTables:
+    """Lets scikit-learn pass columns of a `pyarrow.Table` through a transformer unchanged, as it does for pandas."""
+
+    container_lib = "pyarrow"
+
+    def create_container(self, X_output: Any, X_original: Any, columns: Any, inplace: bool = True) -> Any:  # noqa: ARG002, N803  # scikit-learn's protocol
+        return self.rename_columns(X_output, columns() if callable(columns) else columns)
+
+    def is_supported_container(self, X: Any) -> bool:  # noqa: N803  # scikit-learn's protocol
+        return isinstance(X, pa.Table)
+
+    def rename_columns(self, X: Any, columns: Any) -> Any:  # noqa: N803  # scikit-learn's protocol
+        return X.rename_columns([str(name) for name in columns])
+
+    def hstack(self, Xs: Any) -> Any:  # noqa: N803  # scikit-learn's protocol
+        return np.hstack([np.asarray(table) for table in Xs])
+
+
+ADAPTERS_MANAGER.register(ArrowTables())
+
+
+def main() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
+    fit(Path(sys.argv[1]))
+
+
+def fit(work: Path) -> None:
+    """Train, export and measure in `work`. Whatever the user's code does wrong ends up in `outcome.json`."""
+    ask = Ask.model_validate_json((work / "ask.json").read_bytes())
+    try:
+        outcome = trained(ask, work)
+    except Rejected as error:
+        outcome = Outcome(why=str(error).encode(errors="replace").decode()[:LONGEST_WHY])  # lone surrogates
+    (work / "outcome.json").write_text(outcome.model_dump_json())
+
+
+def trained(ask: Ask, work: Path) -> Outcome:
+    table, holdout = pq.read_table(work / "train.parquet"), pq.read_table(work / "holdout.parquet")
+    with imported(work / "code", ask.entry) as function:
+        fitted = called(function, table, ask, work)
+        model = made(fitted, table, ask)
+        loaded = scoring.session(model)
+        said = scoring.answers(loaded, holdout, ask.task)
+        parity = compared(fitted, said, holdout, ask)
+    metrics = {name: value for name, value in measured(said, holdout, ask).items() if np.isfinite(value)}
+    if ask.metric not in metrics:
+        why = f"{ask.metric} is not defined on the holdout; has it rows of two classes? accuracy and log_loss take any"
+        raise Rejected(f"gates.metric {ask.metric}", why, code="bad_metric")
+    (work / "model.onnx").write_bytes(model)
+    environment = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    return Outcome(signature=scoring.signature(loaded), parity=parity, metrics=metrics, environment=environment)
+
+
+def measured(said: scoring.Answers, holdout: Any, ask: Ask) -> dict[str, float]:
+    return scoring.measured(said, scoring.truth(holdout, ask.target, ask.task))
+
+
+@contextmanager
+def imported(code: Path, entry: str) -> Iterator[Callable[..., Any]]:
+    """The training function, and its neighbours importable while it runs. Nothing of them stays behind."""
+    file, _, name = entry.partition(":")
+    before = set(sys.modules)
+    mine = {path.stem for path in code.iterdir()}
+    hidden = {module: sys.modules.pop(module) for module in before if module.partition(".")[0] in mine}
+    sys.path.insert(0, str(code))
+    importlib.invalidate_caches()
+    try:
+        yield getattr(module_of(file, code), name, None) or missing(file, name)
+    finally:
+        sys.path.remove(str(code))
+        for module in set(sys.modules) - before | {m for m in sys.modules if m.partition(".")[0] in mine}:
+            if str(getattr(sys.modules[module], "__file__", "")).startswith(str(code)):
+                del sys.modules[module]
+        sys.modules.update(hidden)
+
+
+def missing(file: str, name: str) -> Any:
+    raise Rejected(f"{file}.py", f"has no function {name!r}; write one, or change train.entry", code="no_function")
+
+
+def module_of(file: str, code: Path) -> Any:
+    if not (code / f"{file}.py").is_file():
+        raise Rejected(f"{file}.py", "is not in the source bundle; is train.entry right?", code="no_code")
+    try:
+        return importlib.import_module(file)
+    except (Exception, SystemExit) as error:  # whatever the user's module does when it is imported
+        raise failed(f"{file}.py cannot be imported", error, code.parent) from error
+
+
+def called(function: Callable[..., Any], table: Any, ask: Ask, work: Path) -> Any:
+    """What the training function returns, everything random seeded before."""
+    random.seed(ask.seed)
+    np.random.seed(ask.seed)  # what users' code and scikit-learn draw from by default
+    try:
+        return function(table, features=list(ask.features), target=ask.target, seed=ask.seed, **ask.parameters)
+    except (Exception, SystemExit) as error:  # whatever the user's code does
+        raise failed("the training code failed", error, work) from error
+
+
+def failed(what: str, error: BaseException, work: Path) -> Rejected:
+    """An error of the user's code in one line: what it was, and where in their files it happened."""
+    inside = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(str(work / "code"))]
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f" ({Path(error.filename).name}, line {error.lineno})"
+        said = error.msg
+    else:
+        place = f" ({Path(inside[-1].filename).name}, line {inside[-1].lineno})" if inside else ""
+        said = str(error)
+    called_exit = "; it should return the model, not call exit" if isinstance(error, SystemExit) else ""
+    text = f"{type(error).__name__}: {said}{place}{called_exit}".replace(f"{work}/", "")
+    return Rejected(what, text[:LONGEST_WHY], code="training_failed")
+
+
+def made(fitted: Any, table: Any, ask: Ask) -> bytes:
+    """The model in ONNX, with the names of its classes in its metadata."""
+    if isinstance(getattr(fitted, "onnx", None), bytes) and callable(getattr(fitted, "predict", None)):
+        return bytes(fitted.onnx)
+    if not isinstance(fitted, BaseEstimator):
+        why = (
+            f"returned {article(fitted)}; return a fitted scikit-learn estimator, or an object with .onnx and .predict"
+        )
+        raise Rejected(ask.entry, why, code="no_model")
+    if ask.task == "classification" and not (is_classifier(fitted) and hasattr(fitted, "predict_proba")):
+        why = f"returned {article(fitted)}, which gives no probabilities; the definition's task is classification"
+        raise Rejected(ask.entry, why, code="wrong_task")
+    if ask.task == "classification" and len(getattr(fitted, "classes_", "ab")) < 2:
+        why = f"the rows it was fitted on have a single {ask.target}; there is nothing to tell apart"
+        raise Rejected(ask.entry, why, code="single_class")
+    if ask.task == "regression" and not is_regressor(fitted):
+        why = f"returned {article(fitted)}, which is no regressor; the definition's task is regression"
+        raise Rejected(ask.entry, why, code="wrong_task")
+    return exported(fitted, table, ask)
+
+
+def article(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+def exported(fitted: Any, table: Any, ask: Ask) -> bytes:
+    """A scikit-learn estimator as ONNX bytes that depend on nothing but the estimator."""
+    types = inputs(fitted, table, ask)
+    whole = column_by_column(fitted, len(types))
+    options = {id(whole): {"zipmap": False}} if ask.task == "classification" else None
+    try:
+        with lenient_booleans():
+            model = skl2onnx.to_onnx(whole, initial_types=types, options=options, target_opset=OPSET)
+    except Exception as error:  # skl2onnx's errors share no base class
+        why = f"scikit-learn's model cannot be exported to ONNX: {type(error).__name__}: {scoring.first_line(error)}"
+        raise Rejected(ask.entry, why, code="not_exportable") from error
+    if ask.task == "regression":
+        renamed(model.graph, model.graph.output[0].name, scoring.OUTPUTS["regression"][0])
+    else:
+        classes = [name if isinstance(name, str) else int(name) for name in fitted.classes_.tolist()]
+        onnx.helper.set_model_props(model, {scoring.CLASSES: json.dumps(classes)})
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def column_by_column(fitted: Any, width: int) -> Any:
+    """The estimator behind something that takes its columns one by one, which skl2onnx asks of no other."""
+    first = fitted.steps[0][1] if isinstance(fitted, Pipeline) else fitted
+    if isinstance(first, ColumnTransformer):
+        return fitted
+    together = ColumnTransformer([("all", "passthrough", list(range(width)))]).fit(np.zeros((1, width)))
+    return Pipeline([("columns", together), ("model", fitted)])
+
+
+def inputs(fitted: Any, table: Any, ask: Ask) -> list[tuple[str, Any]]:
+    """One input for each feature, in the order the estimator was fitted with."""
+    names: Sequence[str] = list(getattr(fitted, "feature_names_in_", ask.features))
+    strange = [name for name in names if name not in ask.features]
+    if strange:
+        why = f"was fitted on {', '.join(strange)}, which the definition does not count among the features"
+        raise Rejected(ask.entry, why, code="bad_signature")
+    text = {name for name in names if pa.types.is_string(table.schema.field(name).type)}
+    return [(name, (StringTensorType if name in text else FloatTensorType)([None, 1])) for name in names]
+
+
+def renamed(graph: Any, old: str, new: str) -> None:
+    """Give an output of the graph another name."""
+    for node in graph.node:
+        node.output[:] = [new if name == old else name for name in node.output]
+        node.input[:] = [new if name == old else name for name in node.input]
+    graph.output[0].name = new
+
+
+@contextmanager
+def lenient_booleans() -> Iterator[None]:
+    """skl2onnx 1.20 writes truth values where ONNX keeps integers; protobuf refuses numpy's, and from 7 on all."""
+    container = skl2onnx.common._container  # where the one call is that needs mending
+    original = container.make_node
+
+    def make_node(*args: Any, **attributes: Any) -> Any:
+        for name, value in attributes.items():
+            if isinstance(value, list) and any(isinstance(item, (bool, np.bool_)) for item in value):
+                attributes[name] = [int(item) for item in value]
+        return original(*args, **attributes)
+
+    container.make_node = make_node
+    try:
+        yield
+    finally:
+        container.make_node = original
+
+
+def compared(fitted: Any, said: scoring.Answers, holdout: Any, ask: Ask) -> Parity:
+    """How far the graph strays from the framework. Labels may differ only where two classes are nearly equal."""
+    rows = holdout.slice(0, MOST_COMPARED)
+    scores = said.scores[: rows.num_rows]
+    framework = framework_scores(fitted, rows, ask)
+    if framework.shape != scores.shape:
+        why = f"the framework answers with shape {framework.shape}, the exported model with {scores.shape}"
+        raise Rejected(ask.entry, why, code="bad_signature")
+    difference = float(np.max(np.abs(framework - scores), initial=0.0))
+    agreed = difference <= ask.tolerance and labels_follow(said, rows.num_rows, ask.tolerance)
+    return Parity(
+        rows=rows.num_rows,
+        largest_difference=difference if np.isfinite(difference) else float(np.finfo(np.float64).max),
+        tolerance=ask.tolerance,
+        agreed=agreed,
+    )
+
+
+def labels_follow(said: scoring.Answers, rows: int, tolerance: float) -> bool:
+    """Whether each label is the class of the largest probability, or as good as the largest."""
+    if said.labels is None:
+        return True
+    labels, scores = said.labels[:rows], said.scores[:rows]
+    given = np.full(rows, -1.0)
+    for place, name in enumerate(said.classes):
+        given = np.where(labels == name, scores[:, place], given)
+    return bool(np.all(given >= scores.max(axis=1, initial=0.0) - 2 * tolerance))
+
+
+def framework_scores(fitted: Any, rows: Any, ask: Ask) -> NDArray[Any]:
+    """What the framework itself says: probabilities, or predictions."""
+    if not isinstance(fitted, BaseEstimator):
+        return np.asarray(fitted.predict(rows), dtype=np.float64)
+    names = getattr(fitted, "feature_names_in_", None)
+    given = rows.select(list(names)) if names is not None else array(rows.select(list(ask.features)))
+    answer = fitted.predict_proba(given) if ask.task == "classification" else fitted.predict(given)
+    scores = np.asarray(answer, dtype=np.float64)
+    return scores if ask.task == "classification" else scores.reshape(-1)
+
+
+def array(rows: Any) -> NDArray[Any]:
+    """The columns side by side, for estimators that were fitted on an array."""
+    text = any(pa.types.is_string(field.type) for field in rows.schema)
+    columns = [np.asarray(column.to_numpy()) for column in rows.columns]
+    found = np.empty((rows.num_rows, len(columns)), dtype=object if text else np.float32)
+    for place, column in enumerate(columns):
+        found[:, place] = column
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""The command line as people meet it: what it says, what it refuses, and how it ends."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from samara import admin, app, project
+from samara.cli import main
+from samara.core import aliases, keys
+from samara.core.aliases import Aliases
+from samara.core.digests import digest
+from samara.core.records import ModelVersion, Parity, Signature
+from samara.settings import Settings
+
+Samara = Callable[..., Result]
+NOON = datetime(2013, 2, 14, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def samara(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Samara:
+    """Runs a command in an empty folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
+
+
+@pytest.fixture
+def leaves(tmp_path: Path) -> Path:
+    path = tmp_path / "Leaves 2013.csv"
+    path.write_text("length,colour,maple\n" + "7.5,green,false\n9.25,red,true\n" * 10)
+    return path
+
+
+def registered(home: Path, *numbers: int) -> app.App:
+    """A bucket in which these versions of `late` were registered, each a champion in its turn."""
+    whole = app.build(Settings(home=home))
+    some = digest(b"some")
+    for number in numbers:
+        record = ModelVersion(
+            made_by=whole.maker, model="late", version=number, run=f"run{number}", artifact=some,
+            signature=Signature(inputs=(), outputs=()), metrics={"auc": 0.6 + number / 100},
+            parity=Parity(rows=1, largest_difference=0.0, tolerance=1e-4, agreed=True), baseline=some,
+            compared_with=number - 1 or None, compared_metrics={}, gates=(),
+        )  # fmt: skip
+        whole.write(keys.version("late", number), record)
+        change = partial(
+            aliases.registered, version=number, passed=True, over=number - 1 or None, at=NOON, cause=record.digest
+        )
+        whole.swap(Aliases, keys.aliases("late"), change)
+    return whole
+
+
+def test_help_names_every_command_and_the_first_step(samara: Samara) -> None:
+    said = samara("--help").output
+
+    for command in ("init", "dev", "demo", "status", "models", "promote", "rollback", "why", "replay", "doctor"):
+        assert command in said
+    assert "samara demo" in said
+
+
+def test_without_a_project_a_command_says_how_to_get_one(samara: Samara) -> None:
+    ended = samara("status")
+
+    assert ended.exit_code == 1
+    assert "no samara project here; make one with `samara init`" in ended.output
+
+
+def test_init_drafts_a_project_that_is_in_order_from_a_file(samara: Samara, leaves: Path) -> None:
+    ended = samara("init", "mine", "--data", leaves, "--target", "maple")
+
+    assert ended.exit_code == 0, ended.output
+    drafted = project.read(Path("mine"))
+    contract, _ = drafted.contracts["leaves-2013"]
+    assert [(column.name, column.type) for column in contract.columns] == [
+        ("length", "number"),
+        ("colour", "string"),
+        ("maple", "boolean"),
+    ]
+    assert drafted.definitions["maple"][0].task == "classification"
+
+
+def test_init_without_a_file_brings_real_data(samara: Samara) -> None:
+    ended = samara("init", "mine")
+
+    assert ended.exit_code == 0, ended.output
+    assert len(Path("mine/data/tumours.csv").read_text().splitlines()) == 570
+    assert list(project.read(Path("mine")).definitions) == ["malignant"]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--data", "Leaves 2013.csv"), "say which column of the file is to be predicted"),
+        (("--data", "Leaves 2013.csv", "--target", "oak"), "no such column; Leaves 2013.csv has length, colour, maple"),
+    ],
+)
+def test_init_says_what_it_needs(samara: Samara, leaves: Path, words: tuple[str, ...], complaint: str) -> None:
+    ended = samara("init", "mine", *words)
+
+    assert ended.exit_code == 1
+    assert complaint in ended.output
+
+
+def test_init_leaves_a_folder_with_something_in_it_alone(samara: Samara, leaves: Path) -> None:
+    ended = samara("init", leaves.parent)
+
+    assert ended.exit_code == 2
+    assert "is not empty" in ended.output
+
+
+def test_upload_puts_a_file_where_ingest_finds_it(samara: Samara, leaves: Path) -> None:
+    samara("init", "mine", "--data", leaves, "--target", "maple")
+
+    first = samara("--home", "mine/.samara", "upload", leaves, "--dataset", "leaves-2013")
+    second = samara("--home", "mine/.samara", "upload", leaves, "--dataset", "leaves-2013")
+
+    assert first.exit_code == 0
+    assert Path("mine/.samara/bucket/landing/leaves-2013/Leaves 2013.csv").read_bytes() == leaves.read_bytes()
+    assert second.exit_code == 2
+    assert "give another with --name" in second.output
+
+
+def test_promote_moves_the_champion_that_was_expected(samara: Samara, tmp_path: Path) -> None:
+    registered(tmp_path / ".samara", 1, 2)
+
+    moved = samara("promote", "late", 1, "--expect", 2)
+    late = samara("promote", "late", 2, "--expect", 2)
+
+    assert moved.exit_code == 0, moved.output
+    assert "champion v1" in moved.output
+    assert late.exit_code == 2
+    assert "the champion is v1, not v2: somebody moved it" in late.output
+
+
+def test_promote_names_the_versions_there_are(samara: Samara, tmp_path: Path) -> None:
+    registered(tmp_path / ".samara", 1, 2)
+
+    ended = samara("promote", "late", 7)
+
+    assert ended.exit_code == 1
+    assert "no such version; there is v1, v2" in ended.output
+
+
+def test_rollback_brings_back_the_champion_before(samara: Samara, tmp_path: Path) -> None:
+    registered(tmp_path / ".samara", 1, 2)
+
+    back = samara("rollback", "late")
+    further = samara("rollback", "late")
+
+    assert "champion v1" in back.output
+    assert further.exit_code == 1
+    assert "no other champion to go back to" in further.output
+
+
+def test_models_shows_metrics_and_who_is_champion(samara: Samara, tmp_path: Path) -> None:
+    registered(tmp_path / ".samara", 1, 2)
+
+    said = samara("models", "late").output
+
+    assert "auc 0.6200" in said
+    assert "champion" in said
+
+
+@pytest.mark.parametrize("subject", ["nonsense", "late.2013-02-14T05.0011", "../../etc/passwd"])
+def test_why_refuses_what_is_no_prediction(samara: Samara, tmp_path: Path, subject: str) -> None:
+    registered(tmp_path / ".samara", 1)
+
+    ended = samara("why", subject)
+
+    assert ended.exit_code == 1
+    assert "Traceback" not in ended.output
+
+
+def test_why_ends_with_1_when_a_link_is_missing_and_names_it(samara: Samara, tmp_path: Path) -> None:
+    registered(tmp_path / ".samara", 1)
+
+    ended = samara("why", keys.version("late", 1))
+
+    assert ended.exit_code == 1
+    assert "blobs/sha256/" in ended.output
+    assert "first problem" in ended.output
+
+
+def test_replay_delivers_every_event_again(samara: Samara, leaves: Path) -> None:
+    samara("init", "mine", "--data", leaves, "--target", "maple")
+    samara("--home", "mine/.samara", "upload", leaves, "--dataset", "leaves-2013")
+
+    once = samara("--home", "mine/.samara", "replay", "landing/")
+    bucket = sorted(path for path in Path("mine/.samara/bucket").rglob("*") if path.is_file())
+    twice = samara("--home", "mine/.samara", "replay", "landing/")
+
+    assert "1 events delivered again" in once.output
+    assert twice.exit_code == 0
+    assert sorted(path for path in Path("mine/.samara/bucket").rglob("*") if path.is_file()) == bucket
+
+
+def test_replay_says_what_wakes_somebody(samara: Samara, tmp_path: Path) -> None:
+    registered(tmp_path / ".samara", 1)
+
+    ended = samara("replay", "models/")
+
+    assert ended.exit_code == 1
+    assert "wakes nothing; replay what does: landing/" in ended.output
+
+
+def test_doctor_finds_nothing_wrong_with_a_new_project(samara: Samara) -> None:
+    samara("init", "mine")
+
+    ended = samara("--home", "mine/.samara", "doctor")
+
+    assert ended.exit_code == 0, ended.output
+    assert "creates once, swaps only over what was read" in ended.output
+
+
+def test_doctor_names_an_altered_record(samara: Samara, tmp_path: Path) -> None:
+    registered(tmp_path / ".samara", 1)
+    path = tmp_path / ".samara/bucket" / keys.version("late", 1)
+    body = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**body, "run": "another"}))
+
+    ended = samara("doctor")
+
+    assert ended.exit_code == 1
+    assert f"{keys.version('late', 1)}: altered since it was written" in ended.output
+
+
+def test_an_unknown_setting_is_refused_by_name(samara: Samara, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMARA_HOEM", "there")
+
+    ended = samara("status")
+
+    assert ended.exit_code == 1
+    assert "SAMARA_HOEM" in ended.output
+
+
+def test_a_demo_does_not_clear_a_project_that_is_not_its_own(samara: Samara, tmp_path: Path) -> None:
+    whole = registered(tmp_path / ".samara", 1)
+
+    ended = samara("demo")
+
+    assert ended.exit_code == 2
+    assert "holds a project that is not the demo's" in ended.output
+    assert admin.versions(whole, "late")

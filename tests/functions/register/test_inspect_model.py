@@ -1,0 +1,236 @@
+"""What a model's bytes give away before anybody loads it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from onnx import TensorProto, helper
+
+from functions.register import inspect_model
+from functions.register.inspect_model import flaws
+
+FLOAT = TensorProto.FLOAT
+
+
+def plain(**parts: Any) -> Any:
+    """A model that adds one number to its input."""
+    add = helper.make_node("Add", ["x", "one"], ["y"], name="add")
+    one = helper.make_tensor("one", FLOAT, [1], [1.0])
+    graph = helper.make_graph(
+        parts.pop("nodes", [add]),
+        "plain",
+        [helper.make_tensor_value_info("x", FLOAT, [None, 1])],
+        [helper.make_tensor_value_info("y", FLOAT, [None, 1])],
+        [one],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8, **parts)
+
+
+def stump(**changes: Any) -> Any:
+    """A tree of one decision and two leaves."""
+    attributes: dict[str, Any] = {
+        "nodes_treeids": [0, 0, 0],
+        "nodes_nodeids": [0, 1, 2],
+        "nodes_featureids": [0, 0, 0],
+        "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"],
+        "nodes_values": [0.5, 0.0, 0.0],
+        "nodes_truenodeids": [1, 0, 0],
+        "nodes_falsenodeids": [2, 0, 0],
+        "target_ids": [0, 0],
+        "target_nodeids": [1, 2],
+        "target_treeids": [0, 0],
+        "target_weights": [1.0, 2.0],
+        "n_targets": 1,
+    }
+    given = attributes | changes
+    return plain(nodes=[helper.make_node("TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml", **given)])
+
+
+def test_a_plain_model_and_a_tree_have_no_flaws() -> None:
+    assert flaws(plain().SerializeToString()) == []
+    assert flaws(stump().SerializeToString()) == []
+
+
+WHOLE = plain().SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"\0", b"hello", b"<html></html>", b"PK\x03\x04", b"\x80\x04\x95pickle", WHOLE[: len(WHOLE) // 2],
+        b"\xff" * 100, b"\x0a" * 10_000,
+    ],
+)  # fmt: skip
+def test_what_is_no_model_is_said_to_be_none(data: bytes) -> None:
+    (flaw,) = flaws(data)
+
+    assert "is no ONNX model" in flaw
+
+
+def outside(model: Any) -> None:
+    tensor = model.graph.initializer[0]
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../etc/passwd")
+
+
+def outside_constant(model: Any) -> None:
+    tensor = helper.make_tensor("c", FLOAT, [1], [1.0])
+    tensor.external_data.add(key="location", value="/dev/zero")
+    model.graph.node.append(helper.make_node("Constant", [], ["c"], value=tensor))
+
+
+def sparse(model: Any) -> None:
+    model.graph.sparse_initializer.add()
+
+
+def function(model: Any) -> None:
+    model.functions.add(name="f", domain="local")
+
+
+def foreign_domain(model: Any) -> None:
+    model.opset_import.add(domain="com.evil", version=1)
+
+
+def foreign_operator(model: Any) -> None:
+    model.graph.node.append(helper.make_node("Run", ["x"], ["z"], domain="com.microsoft"))
+
+
+def unknown_operator(model: Any) -> None:
+    model.graph.node.append(helper.make_node("Frobnicate", ["x"], ["z"]))
+
+
+def endless_loop(model: Any) -> None:
+    body = helper.make_graph([], "body", [], [])
+    model.graph.node.append(helper.make_node("Loop", ["", ""], ["z"], body=body))
+
+
+def enormous(model: Any) -> None:
+    model.graph.node.append(helper.make_node("ConstantOfShape", ["x"], ["z"]))
+
+
+def by_chance(model: Any) -> None:
+    model.graph.node.append(helper.make_node("RandomNormal", [], ["z"], shape=[1]))
+
+
+def hidden_graph(model: Any) -> None:
+    graph = helper.make_graph([], "g", [], [])
+    model.graph.node[0].attribute.append(helper.make_attribute("secret", graph))
+
+
+def future_opset(model: Any) -> None:
+    model.opset_import[0].version = 999
+
+
+def no_opset_number(model: Any) -> None:
+    model.opset_import[0].version = 0
+
+
+def future_format(model: Any) -> None:
+    model.ir_version = 99
+
+
+def no_outputs(model: Any) -> None:
+    del model.graph.output[:]
+
+
+def no_inputs(model: Any) -> None:
+    del model.graph.input[:]
+
+
+def twin_inputs(model: Any) -> None:
+    model.graph.input.append(model.graph.input[0])
+
+
+def invisible_name(model: Any) -> None:
+    model.graph.input[0].name = "x\u202e\n"
+
+
+def many_words(model: Any) -> None:
+    model.metadata_props.add(key="k", value="v" * (2 << 20))
+
+
+def huge_claim(model: Any) -> None:
+    model.graph.initializer[0].dims[:] = [10**9, 10**9]
+
+
+def negative_size(model: Any) -> None:
+    model.graph.initializer[0].dims[:] = [-1]
+
+
+def half_a_number(model: Any) -> None:
+    model.graph.initializer[0].ClearField("float_data")
+    model.graph.initializer[0].raw_data = b"\0\0\0"
+
+
+def unknown_type(model: Any) -> None:
+    model.graph.initializer[0].data_type = 99
+
+
+def circle(model: Any) -> None:
+    model.graph.node[0].input[1] = "y"
+
+
+def missing_input(model: Any) -> None:
+    model.graph.node[0].input[1] = "nothing"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (outside, "another file"),
+        (outside_constant, "another file"),
+        (sparse, "sparse"),
+        (function, "functions of its own"),
+        (foreign_domain, "com.evil"),
+        (foreign_operator, "com.microsoft.Run"),
+        (unknown_operator, "Frobnicate"),
+        (endless_loop, "may never end"),
+        (enormous, "any size"),
+        (by_chance, "differ from one request"),
+        (hidden_graph, "graph of its own"),
+        (future_opset, "opset 999"),
+        (no_opset_number, "opset 0"),
+        (future_format, "IR version 99"),
+        (no_outputs, "no outputs"),
+        (no_inputs, "no inputs"),
+        (twin_inputs, "two inputs named 'x'"),
+        (invisible_name, "unusable name"),
+        (many_words, "documentation"),
+        (huge_claim, "says it holds 1000000000×1000000000"),
+        (negative_size, "negative dimension"),
+        (half_a_number, "brings -1"),
+        (unknown_type, "type that is not served"),
+        (circle, "not valid ONNX"),
+        (missing_input, "not valid ONNX"),
+    ],
+)
+def test_each_danger_is_named(change: Callable[[Any], None], words: str) -> None:
+    model = plain()
+
+    change(model)
+
+    assert any(words in flaw for flaw in flaws(model.SerializeToString())), flaws(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"nodes_truenodeids": [0, 0, 0]},
+        {"nodes_truenodeids": [7, 0, 0]},
+        {"nodes_truenodeids": [2, 0, 0]},
+        {"nodes_featureids": [-5, 0, 0]},
+        {"nodes_nodeids": [0, 1, 1]},
+        {"nodes_modes": ["LEAF"]},
+    ],
+)
+def test_a_tree_that_leads_nowhere_or_back_is_refused(changes: dict[str, Any]) -> None:
+    assert flaws(stump(**changes).SerializeToString())
+
+
+def test_a_model_of_too_many_bytes_or_nodes_is_not_looked_at_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    crowded = plain(nodes=[helper.make_node("Relu", ["x"], [f"y{number}"]) for number in range(20_001)])
+    monkeypatch.setattr(inspect_model, "LARGEST", 10_000_000)
+
+    assert "20,001 nodes" in flaws(crowded.SerializeToString())[0]
+    assert "bytes; 10,000,000 are allowed" in flaws(bytes(10_000_001))[0]

@@ -1,0 +1,310 @@
+"""Train decides once for each cause, pins the plan, and submits one job for one plan."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from functions.train import handler
+from samara.app import App
+from samara.core import keys
+from samara.core.records import Decision, DriftReport, Result, Run, Submission
+from samara.core.windows import Window
+from samara.errors import Rejected
+from samara.events import HttpRequest, HttpResponse, ObjectCreated
+from samara.ports import Version
+from samara.providers.memory import MemoryJobs, MemoryStore
+from tests.bench import NOON, Bench, coins
+
+Acting = Callable[[str], App]
+Created = Callable[[str], ObjectCreated]
+
+
+def reported(app: App, window: str, verdict: Any = "drifted") -> str:
+    """The key of a drift report about that window."""
+    key = keys.drift("real", Window(window))
+    report = DriftReport(
+        made_by=app.maker,
+        model="real",
+        version=1,
+        window=window,
+        rows=500,
+        verdict=verdict,
+        why="weight moved",
+        columns=(),
+    )
+    app.write(key, report)
+    return key
+
+
+def post(path: str = "/train/real", body: bytes = b"", method: str = "POST") -> HttpRequest:
+    return HttpRequest(method, path, NOON, body=body)
+
+
+def answered(request: HttpRequest, app: App) -> tuple[int, Any]:
+    response = handler.run(request, app)
+    assert isinstance(response, HttpResponse)
+    return response.status, json.loads(response.body)
+
+
+def test_the_first_accepted_batch_trains_the_first_version(
+    bench: Bench, acting_as: Acting, created: Created, jobs: MemoryJobs
+) -> None:
+    bench.publish()
+    validation = bench.accept()
+
+    handler.run(created(validation), acting_as("train"))
+
+    decision = bench.whole.read(Decision, keys.decision("real", "first"))
+    assert decision.plan
+    run_key = keys.run("real", decision.plan.run)
+    assert bench.whole.read(Run, run_key).plan == decision.plan
+    assert bench.whole.read(Submission, keys.submission(run_key)).noted["handle"] == f"real-{decision.plan.run}"
+    (job,) = jobs.jobs.values()
+    assert (job.module, job.arguments) == ("functions.train.job", (run_key,))
+
+
+def test_a_refused_batch_and_another_datasets_model_train_nothing(
+    bench: Bench, acting_as: Acting, created: Created, jobs: MemoryJobs
+) -> None:
+    bench.publish(model="other", dataset="notes")
+    refused, good = bench.accept(coins(20), verdict="refused"), bench.accept(coins(30))
+
+    handler.run(created(refused), acting_as("train"))
+    handler.run(created(good), acting_as("train"))
+
+    assert not list(bench.whole.store.list("decisions/"))
+    assert not jobs.jobs
+
+
+def test_a_second_batch_waits_for_drift_or_a_person(
+    bench: Bench, acting_as: Acting, created: Created, jobs: MemoryJobs
+) -> None:
+    bench.publish()
+    handler.run(created(bench.accept()), acting_as("train"))
+
+    handler.run(created(bench.accept(coins(seed=1), hours=1)), acting_as("train"))
+
+    assert len(jobs.jobs) == 1
+
+
+def test_the_plan_pins_the_newest_batches_and_holds_out_of_the_newest(bench: Bench) -> None:
+    bench.publish(train={"batches": 2})
+    oldest, newest, middle = (bench.accept(coins(30, seed), hours=hours) for seed, hours in ((1, 0), (2, 9), (3, 5)))
+
+    plan = bench.whole.read(Run, bench.asked_run()).plan
+
+    assert [link.key for link in plan.validations] == [middle, newest]
+    assert oldest not in [link.key for link in plan.validations]
+    assert plan.holdout == (plan.parts[-1],)
+
+
+def test_one_broken_definition_stops_no_other_model(
+    bench: Bench, acting_as: Acting, created: Created, jobs: MemoryJobs
+) -> None:
+    bench.publish(model="broken", task="divination")
+    bench.publish(model="real")
+    validation = bench.accept()
+
+    with pytest.raises(Rejected, match="task"):
+        handler.run(created(validation), acting_as("train"))
+
+    assert [job.name.rpartition("-")[0] for job in jobs.jobs.values()] == ["real"]
+
+
+def test_a_drifted_window_retrains_on_the_newest_batch(
+    bench: Bench, acting_as: Acting, created: Created, jobs: MemoryJobs
+) -> None:
+    bench.publish()
+    handler.run(created(bench.accept()), acting_as("train"))
+    bench.accept(coins(seed=1), hours=1)
+    report = reported(bench.whole, "2013-03")
+
+    handler.run(created(report), acting_as("train"))
+
+    decision = bench.whole.read(Decision, keys.decision("real", report))
+    assert decision.plan
+    assert decision.why == "drifted: weight moved"
+    assert len(jobs.jobs) == 2
+
+
+def test_a_window_that_did_not_drift_is_decided_too(bench: Bench, acting_as: Acting, created: Created) -> None:
+    bench.publish()
+    bench.accept()
+    report = reported(bench.whole, "2013-03", "stable")
+
+    handler.run(created(report), acting_as("train"))
+
+    decision = bench.whole.read(Decision, keys.decision("real", report))
+    assert decision.plan is None
+    assert decision.why == "stable: weight moved"
+
+
+def test_after_a_retraining_the_next_windows_cool_down(bench: Bench, acting_as: Acting, created: Created) -> None:
+    bench.publish(drift={"window": "month", "cooldown": 2})
+    reasons = []
+
+    for number in range(3, 8):
+        bench.accept(coins(30, seed=number), hours=number)
+        handler.run(created(report := reported(bench.whole, f"2013-{number:02}")), acting_as("train"))
+        reasons.append(bench.whole.read(Decision, keys.decision("real", report)).why)
+
+    assert reasons == [
+        "drifted: weight moved",
+        "cooling down for 2 windows after the training for 2013-03",
+        "cooling down for 2 windows after the training for 2013-03",
+        "drifted: weight moved",
+        "cooling down for 2 windows after the training for 2013-06",
+    ]
+
+
+def test_a_report_that_comes_late_does_not_retrain(bench: Bench, acting_as: Acting, created: Created) -> None:
+    bench.publish(drift={"window": "month", "cooldown": 0})
+    bench.accept()
+    handler.run(created(reported(bench.whole, "2013-04")), acting_as("train"))
+
+    handler.run(created(late := reported(bench.whole, "2013-03")), acting_as("train"))
+
+    decision = bench.whole.read(Decision, keys.decision("real", late))
+    assert decision.plan is None
+    assert "2013-04" in decision.why
+
+
+def test_retraining_can_be_switched_off(bench: Bench, acting_as: Acting, created: Created) -> None:
+    bench.publish(drift={"retrain": False})
+    bench.accept()
+
+    handler.run(created(report := reported(bench.whole, "2013-03")), acting_as("train"))
+
+    assert "switched off" in bench.whole.read(Decision, keys.decision("real", report)).why
+
+
+def test_drift_without_new_data_says_so_instead_of_training_again(
+    bench: Bench, acting_as: Acting, created: Created, jobs: MemoryJobs
+) -> None:
+    bench.publish()
+    handler.run(created(bench.accept()), acting_as("train"))
+
+    handler.run(created(report := reported(bench.whole, "2013-03")), acting_as("train"))
+
+    decision = bench.whole.read(Decision, keys.decision("real", report))
+    assert decision.plan is None
+    assert "wait for the next accepted batch" in decision.why
+    assert len(jobs.jobs) == 1
+
+
+def test_asking_twice_for_the_same_plan_is_one_run(bench: Bench, acting_as: Acting, jobs: MemoryJobs) -> None:
+    bench.publish()
+    bench.accept()
+
+    answers = [answered(post(body=b'{"why": "new idea"}'), acting_as("train")) for _ in range(2)]
+
+    assert answers[0] == answers[1]
+    status, said = answers[0]
+    assert status == 202
+    assert bench.whole.read(Decision, said["decision"]).why == "new idea"
+    assert list(jobs.jobs) == [f"real-{said['run']}"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "words"),
+    [
+        (post("/train/unknown"), 404, "no such model"),
+        (post("/train/real/deeper"), 400, "not a model name"),
+        (post("/train/"), 400, "not a model name"),
+        (post(), 409, "landing/coins/"),
+        (post(body=b"{"), 400, "not JSON"),
+        (post(body=b"[" * 100_000), 400, "not JSON"),
+        (post(body=b"\xff\xfe"), 400, "not JSON"),
+        (post(body=b"[]"), 400, "something else"),
+        (post(body=b'{"why": 7}'), 400, "something else"),
+        (post(body=b'{"what": "x"}'), 400, "something else"),
+        (post(body=json.dumps({"why": "x" * 501}).encode()), 400, "500 characters"),
+        (post(method="GET"), 405, "POST"),
+    ],
+)
+def test_a_request_that_cannot_be_met_says_the_way_out(
+    bench: Bench, acting_as: Acting, request_: HttpRequest, status: int, words: str
+) -> None:
+    bench.publish()
+
+    found, said = answered(request_, acting_as("train"))
+
+    assert found == status
+    assert words in said["error"]
+    assert not list(bench.whole.store.list("decisions/"))
+
+
+def test_a_run_with_a_result_is_not_submitted_again(
+    bench: Bench, acting_as: Acting, created: Created, jobs: MemoryJobs
+) -> None:
+    bench.publish()
+    bench.accept()
+    run_key = bench.asked_run()
+    jobs.jobs.clear()
+    model, name = keys.owner(run_key), keys.stem(run_key)
+    failed = Result(made_by=bench.whole.maker, model=model, run=name, status="failed", why="test")
+    bench.whole.write(keys.result(run_key), failed)
+
+    handler.run(created(next(bench.whole.store.list("decisions/"))), acting_as("train"))
+
+    assert not jobs.jobs
+
+
+def test_events_for_what_is_gone_do_nothing(bench: Bench, acting_as: Acting, created: Created) -> None:
+    bench.publish()
+
+    for key in ("validations/coins/0.json", "drift/real/2013-03.json", "decisions/real/first.json", "landing/x/y"):
+        assert handler.run(created(key), acting_as("train")) == []
+
+
+class Mortal:
+    """A store that dies before its n-th write."""
+
+    def __init__(self, store: MemoryStore, lives: int) -> None:
+        self._store, self.lives = store, lives
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def create(self, key: str, data: bytes) -> Version:
+        if not self.lives:
+            raise KeyboardInterrupt
+        self.lives -= 1
+        return self._store.create(key, data)
+
+
+@pytest.mark.parametrize("lives", [0, 1, 2])
+def test_killed_before_any_write_and_woken_again_it_ends_the_same(
+    bench: Bench, store: MemoryStore, acting_as: Acting, jobs: MemoryJobs, lives: int
+) -> None:
+    bench.publish()
+    event = ObjectCreated(bench.accept(), NOON)
+    dying = App(Mortal(store, lives), jobs, acting_as("train").maker)
+
+    with pytest.raises(KeyboardInterrupt):
+        handler.run(event, dying)
+    handler.run(event, acting_as("train"))
+
+    assert len(list(store.list("decisions/"))) == 1
+    assert len(list(store.list("runs/"))) == 1
+    assert len(list(store.list("jobs/"))) == 1
+    assert len(jobs.jobs) == 1
+
+
+def test_of_two_that_decide_at_once_both_carry_out_the_first_decision(
+    bench: Bench, acting_as: Acting, jobs: MemoryJobs
+) -> None:
+    bench.publish()
+    bench.accept()
+    requests = [post(body=json.dumps({"why": f"idea {number}"}).encode()) for number in range(8)]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda request: answered(request, acting_as("train")), requests))
+
+    assert all(answer == answers[0] for answer in answers)
+    assert len(list(bench.whole.store.list("decisions/"))) == 1
+    assert len(list(bench.whole.store.list("runs/"))) == 1
+    assert len(jobs.jobs) == 1
