@@ -202,15 +202,16 @@ def carried_out(decision: Decision, at: datetime, app: App) -> Decision:
     )
     planned = app.write(key, planned)
     if app.find(Result, keys.result(key)) is None:
-        handle = app.jobs.submit(job(model, plan, parse(app.blob(plan.definition), key)))
+        wanted = job(model, plan, parse(app.blob(plan.definition), key))
         claim = Submission(
             made_by=app.maker,
             made_from=(planned.link(key),),
             model=model,
             run=plan.run,
-            noted={"handle": handle, "at": at.isoformat()},
+            noted={"handle": wanted.name, "at": at.isoformat()},
         )
-        app.write(keys.submission(key), claim)
+        app.write(keys.submission(key), claim)  # before the job, for a job nobody claimed could end unseen
+        app.jobs.submit(wanted)
     return decision
 
 

@@ -96,7 +96,7 @@ class JobRunner(Protocol):
     """Starts programs that outlive a function, and says what became of them."""
 
     def submit(self, job: Job) -> str:
-        """Start `job` unless it is alive or has succeeded, and give its handle. A dead one starts again."""
+        """Start `job` unless it is alive or has succeeded. A dead one starts again. Its name is its handle."""
 
     def status(self, handle: str) -> JobStatus:
         """Where the job of this handle is."""
