@@ -113,10 +113,12 @@ def asked(request: HttpRequest, app: App) -> HttpResponse:
             return refusal(409, "no_batch", f"{model}: {way_out}")
         cause = f"asked {plan.run}"
         decision = decided(model, cause, Verdict(train=True, why=why), plan, made_from=(), at=request.at, app=app)
+        done = app.find(Result, keys.result(keys.run(model, plan.run)))
         carried_out(decision, request.at, app)
     except SamaraError as error:
         return refused(error)
-    return json_response(202, {"model": model, "run": plan.run, "decision": keys.decision(model, cause)})
+    answer = {"model": model, "run": plan.run, "decision": keys.decision(model, cause)}
+    return json_response(200 if done else 202, {**answer, "status": done.status if done else "submitted"})
 
 
 def reason(body: bytes) -> str:

@@ -175,7 +175,12 @@ def ask_for_training(settings: Settings, model: str, reason: str) -> None:
             answer = json.load(reply)
     except urllib.error.HTTPError as error:
         raise Rejected(model, json.load(error)["error"]) from error
-    out.print(Text.assemble(FINE, f" run {answer['run']} of {model} is on its way; `samara models {model}` shows it"))
+    said = f" run {answer['run']} of {model} is on its way; `samara models {model}` shows it"
+    if answer["status"] != "submitted":
+        said = (
+            f" run {answer['run']} of {model} was this very plan, and {answer['status']}; change code, data or settings"
+        )
+    out.print(Text.assemble(FINE, said))
 
 
 def table(*columns: str) -> Table:

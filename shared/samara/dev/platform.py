@@ -52,14 +52,14 @@ class Task:
         return json.dumps({"function": self.function, "key": self.key, "at": self.at.isoformat()}) + "\n"
 
 
-def now() -> datetime:
+def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
 class Platform:
     """Runs the catalogue on one folder. Use it as a context: leaving it leaves no process behind."""
 
-    def __init__(self, settings: Settings, *, clock: Clock = now, port: int = 0) -> None:
+    def __init__(self, settings: Settings, *, clock: Clock = wall_clock, port: int = 0) -> None:
         self.settings = settings
         self.functions = catalogue.load(settings.catalogue)
         self.app: App = build(settings)
@@ -121,12 +121,6 @@ class Platform:
             if any(isinstance(trigger, Every) for trigger in function.on):
                 self.wake(function.name, "", at)
 
-    @property
-    def busy(self) -> bool:
-        """Whether anything is waiting or running, jobs apart."""
-        with self._guard:
-            return bool(self._known or self._later)
-
     def _look_and_tick(self) -> None:
         last: dict[str, int] = {}
         while not self._stopping.wait(LOOK_S):
@@ -136,11 +130,9 @@ class Platform:
             at = self.clock()
             for function in self.functions:
                 for trigger in function.on:
-                    if isinstance(trigger, Every):
-                        period = int(at.timestamp()) // PERIOD_S[trigger.period]
-                        if last.get(function.name) != period:
-                            last[function.name] = period
-                            self.wake(function.name, "", at)
+                    if isinstance(trigger, Every) and last.get(function.name) != (now := period(at, trigger)):
+                        last[function.name] = now
+                        self.wake(function.name, "", at)
 
     def _work(self) -> None:
         """One worker: a process while there is work, none while there is not."""
@@ -193,6 +185,11 @@ class Platform:
         self.wake(task.function, task.key, task.at, task.attempt)
         with self._guard:
             self._later.discard(timer)
+
+
+def period(at: datetime, trigger: Every) -> int:
+    """Which of the schedule's periods the instant lies in."""
+    return int(at.timestamp()) // PERIOD_S[trigger.period]
 
 
 def written_by_others(functions: catalogue.Catalogue) -> list[str]:

@@ -208,6 +208,16 @@ def test_asking_twice_for_the_same_plan_is_one_run(bench: Bench, acting_as: Acti
     assert list(jobs.jobs) == [f"real-{said['run']}"]
 
 
+def test_asking_again_for_what_was_trained_says_how_that_ended(bench: Bench, acting_as: Acting) -> None:
+    bench.publish()
+    bench.accept()
+    bench.result()
+
+    status, said = answered(post(), acting_as("train"))
+
+    assert (status, said["status"]) == (200, "succeeded")
+
+
 @pytest.mark.parametrize(
     ("request_", "status", "words"),
     [
