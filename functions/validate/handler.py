@@ -26,8 +26,9 @@ from functions.validate.rules import Judge
 from functions.validate.verdict import Verdict
 from samara.app import App
 from samara.core import keys
-from samara.core.contract import Contract, parse
+from samara.core.contract import Contract
 from samara.core.heads import ContractHead
+from samara.core.odcs import parse
 from samara.core.records import Batch, Part, Quarantine, Validation
 from samara.entry import on_object_created
 from samara.errors import NotFound, Rejected, Unavailable

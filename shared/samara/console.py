@@ -171,7 +171,7 @@ def ask_for_training(settings: Settings, model: str, reason: str) -> None:
         f"{address}/train/{model}", data=body, headers={"content-type": "application/json"}, method="POST"
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as reply:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as reply:  # noqa: S310  # the same
             answer = json.load(reply)
     except urllib.error.HTTPError as error:
         raise Rejected(model, json.load(error)["error"]) from error

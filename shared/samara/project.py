@@ -9,7 +9,7 @@ from pathlib import Path
 
 from samara import bundle
 from samara.app import App
-from samara.core import contract, definition, keys
+from samara.core import definition, keys, odcs
 from samara.core.contract import Contract
 from samara.core.definition import Definition
 from samara.core.heads import ContractHead, ModelHead
@@ -32,7 +32,7 @@ def read(folder: Path) -> Project:
     """The project in `folder`, or `Rejected` when it contradicts itself."""
     contracts: dict[str, tuple[Contract, bytes]] = {}
     for path in sorted(folder.glob(CONTRACTS)):
-        parsed = contract.parse(path.read_bytes(), path.name)
+        parsed = odcs.parse(path.read_bytes(), path.name)
         if parsed.dataset in contracts:
             raise Rejected(path.name, f"is a second contract for {parsed.dataset!r}; keep one", code="two_contracts")
         contracts[parsed.dataset] = (parsed, path.read_bytes())

@@ -13,7 +13,7 @@ from pathlib import Path
 from textwrap import dedent
 
 from samara import project
-from samara.core import contract
+from samara.core import draft
 from samara.errors import Conflict, Rejected
 from samara.settings import HOME
 
@@ -96,13 +96,13 @@ def drafted(folder: Path, file: Path, target: str) -> Iterator[Path]:
     if target not in columns:
         raise Rejected(f"--target {target}", f"no such column; {file.name} has {', '.join(columns)}", code="no_column")
     dataset = plain(file.stem)
-    kind = contract.guessed(columns[target])
+    kind = draft.guessed(columns[target])
     numeric = kind == "number" or (kind == "integer" and len(set(columns[target])) > FEW)
     metric = "rmse" if numeric else "auc" if len(set(columns[target]) - {""}) == 2 else "accuracy"
     definition = MODEL.format(
         model=plain(target),
         dataset=dataset,
-        target=contract.quoted(target),
+        target=draft.quoted(target),
         task="regression" if numeric else "classification",
         metric=metric,
     )
@@ -111,7 +111,7 @@ def drafted(folder: Path, file: Path, target: str) -> Iterator[Path]:
         options="random_state=seed" if numeric else "max_iter=1000, random_state=seed",
     )
     yield from (
-        put(folder / f"{dataset}.odcs.yaml", contract.infer(columns, dataset)),
+        put(folder / f"{dataset}.odcs.yaml", draft.infer(columns, dataset)),
         put(folder / "model.yaml", definition),
         put(folder / "train.py", code),
         put(folder / ".gitignore", f"{HOME}/\n"),

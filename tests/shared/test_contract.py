@@ -1,4 +1,4 @@
-"""What a data contract may say, and how a mistake in one is told: see `samara/core/contract.py`."""
+"""What a data contract may say, and how a mistake in one is told: see `samara/core/odcs.py`."""
 
 from datetime import UTC, date, datetime
 
@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samara.core import contract
-from samara.core.contract import infer, parse
+from samara.core.draft import infer
+from samara.core.odcs import parse
 from samara.errors import Rejected
 
 HEAD = "apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1.0.0\nschema:\n"

@@ -227,7 +227,7 @@ class Worker:
     def perform(self, task: Task, function: Function) -> dict[str, Any] | None:
         """What came of the task, or None when the process ended instead of answering, or had to be ended."""
         assert self._process.stdin is not None  # noqa: S101  # asked for above
-        assert self._process.stdout is not None  # noqa: S101
+        assert self._process.stdout is not None  # noqa: S101  # the same
         overdue = threading.Timer(function.timeout_s, self._process.kill)
         overdue.start()
         try:

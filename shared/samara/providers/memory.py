@@ -117,5 +117,5 @@ def object_store(settings: Settings) -> ObjectStore:  # noqa: ARG001  # every pr
     return MemoryStore()
 
 
-def job_runner(settings: Settings) -> JobRunner:  # noqa: ARG001
+def job_runner(settings: Settings) -> JobRunner:  # noqa: ARG001  # the same
     return MemoryJobs()
