@@ -310,7 +310,7 @@ def closing(story: Story, out: Console, elapsed: float, *, keep: bool) -> None:
     here = "" if home == Path.cwd() / HOME else f" --home {shown(home)}"
     samara = shown(Path(sys.executable).parent / "samara") + here
     said = ["", "Walk predictions back to the uploaded files, every digest verified:"]
-    said += [f"  {samara} why {month.prediction}" for month in (story.months[1:2] + story.months[-1:])]
+    said += [f"  {samara} why {month.prediction}" for month in story.months[1:2] + story.months[2:][-1:]]
     said += ["Look around:", *(f"  {samara} {verb}" for verb in ("status", f"models {model}", f"rollback {model}"))]
     if keep:
         said += [f"Dashboard (Ctrl-C ends it):  {story.platform.url}/models/{model}"]
