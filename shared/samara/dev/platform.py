@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +21,7 @@ from samara import catalogue
 from samara.app import App, build
 from samara.catalogue import Created, Every, Function
 from samara.dev import http
+from samara.dev.pending import Pending, Task
 from samara.dev.watch import FolderWatch
 from samara.errors import Misconfigured
 from samara.providers.local import LocalJobs
@@ -33,23 +33,6 @@ IDLE_S = 10.0  # a worker without work ends after this long, and its memory with
 LOOK_S = 0.25  # between two looks at the folders that others write into
 ATTEMPTS = 5  # deliveries of one event before a person hears of it
 PERIOD_S = {"minute": 60, "hour": 3600}
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One function to run for one event; `key` is empty for a tick."""
-
-    function: str
-    key: str
-    at: datetime
-    attempt: int = 1
-
-    @property
-    def identity(self) -> tuple[str, str]:
-        return self.function, self.key
-
-    def line(self) -> str:
-        return json.dumps({"function": self.function, "key": self.key, "at": self.at.isoformat()}) + "\n"
 
 
 def wall_clock() -> datetime:
@@ -65,9 +48,7 @@ class Platform:
         self.app: App = build(settings)
         self.clock = clock
         self._port = port
-        self._tasks: queue.Queue[Task | None] = queue.Queue()
-        self._known: dict[tuple[str, str], int] = {}
-        self._guard = threading.Lock()
+        self._pending = Pending()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._later: set[threading.Timer] = set()
@@ -85,10 +66,9 @@ class Platform:
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        for _worker in range(WORKERS):
-            self._tasks.put(None)
+        self._pending.stop(WORKERS)
         self._server.stop()
-        for thread in (*self._threads, *self._later):
+        for thread in (*self._threads, *tuple(self._later)):
             if isinstance(thread, threading.Timer):
                 thread.cancel()
             thread.join()
@@ -103,12 +83,7 @@ class Platform:
 
     def wake(self, function: str, key: str, at: datetime | None = None, attempt: int = 1) -> None:
         """Deliver an event soon. The same one waiting already is enough."""
-        task = Task(function, key, at or self.clock(), attempt)
-        with self._guard:
-            if self._known.get(task.identity, 0) > 1:
-                return
-            self._known[task.identity] = self._known.get(task.identity, 0) + 1
-        self._tasks.put(task)
+        self._pending.add(Task(function, key, at or self.clock(), attempt))
 
     def created(self, key: str) -> None:
         """An object appeared: wake whoever listens."""
@@ -139,7 +114,7 @@ class Platform:
         worker: Worker | None = None
         while not self._stopping.is_set():
             try:
-                task = self._tasks.get(timeout=IDLE_S)
+                task = self._pending.take(IDLE_S)
             except queue.Empty:
                 if worker:
                     worker.end()
@@ -166,10 +141,7 @@ class Platform:
             self.wake(function, key)
         if "error" in answer and not self._stopping.is_set():
             self._failed(task, *answer["error"], final=answer.get("final", False))
-        with self._guard:
-            self._known[task.identity] -= 1
-            if not self._known[task.identity]:
-                del self._known[task.identity]
+        self._pending.done(task)
 
     def _failed(self, task: Task, what: str, why: str, *, final: bool) -> None:
         if final or task.attempt >= ATTEMPTS:
@@ -177,14 +149,12 @@ class Platform:
             return
         again = Task(task.function, task.key, task.at, task.attempt + 1)
         timer = threading.Timer(0.25 * 2**task.attempt, lambda: self._again(again, timer))
-        with self._guard:
-            self._later.add(timer)
+        self._later.add(timer)
         timer.start()
 
     def _again(self, task: Task, timer: threading.Timer) -> None:
         self.wake(task.function, task.key, task.at, task.attempt)
-        with self._guard:
-            self._later.discard(timer)
+        self._later.discard(timer)
 
 
 def period(at: datetime, trigger: Every) -> int:
@@ -212,6 +182,10 @@ def only_one(settings: Settings) -> Any:
     return lock
 
 
+def line_of(task: Task) -> str:
+    return json.dumps({"function": task.function, "key": task.key, "at": task.at.isoformat()}) + "\n"
+
+
 class Worker:
     """One worker process and the pipe to it."""
 
@@ -231,7 +205,7 @@ class Worker:
         overdue = threading.Timer(function.timeout_s, self._process.kill)
         overdue.start()
         try:
-            self._process.stdin.write(task.line())
+            self._process.stdin.write(line_of(task))
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except BrokenPipeError:
