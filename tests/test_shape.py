@@ -26,7 +26,14 @@ WORLD = (
     "sqlite3", "ssl", "subprocess", "tempfile", "time", "urllib.request", "urllib3", "uuid",
 )  # fmt: skip
 RUNS_WHAT_IT_READS = ("cloudpickle", "dill", "joblib", "jsonpickle", "marshal", "pickle", "shelve")
-SHARED_BY_PURE_FILES = ("samara.core", "samara.errors", "samara.events", "samara.ports", "samara.scoring")
+SHARED_BY_PURE_FILES = (
+    "samara.core",
+    "samara.errors",
+    "samara.events",
+    "samara.loading",
+    "samara.ports",
+    "samara.scoring",
+)
 BELOW_THE_CORE = ("samara.core", "samara.errors")
 NEVER_CALLED = ("eval", "exec", "compile", "__import__")
 ASKS_THE_CLOCK = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")

@@ -16,7 +16,7 @@ from uuid import uuid4
 from functions.predict import protocol, serving, tensors
 from functions.predict.protocol import Asked, Route, Rows
 from functions.predict.serving import Kept
-from samara import __version__
+from samara import __version__, loading
 from samara.app import App
 from samara.core import keys, strict, windows
 from samara.core.aliases import Aliases
@@ -172,7 +172,7 @@ def version_at(model: str, number: int, app: App) -> ModelVersion:
 def loaded(version: ModelVersion, app: App) -> Any:
     """The session of a version, by the digest of its model: equal models are loaded once."""
     try:
-        return SESSIONS.get(version.artifact, lambda: serving.session(app.blob(version.artifact)))
+        return SESSIONS.get(version.artifact, lambda: loading.session(app.blob(version.artifact)))
     except (NotFound, Rejected) as error:
         log.error(json.dumps({"model": version.model, "version": version.version, "failed": str(error)[:1000]}))
         why = f"version {version.version} cannot be loaded; promote another one"

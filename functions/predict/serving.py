@@ -7,7 +7,6 @@ from threading import Lock
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import onnxruntime
 
 from functions.predict.tensors import DTYPES, Array
 from samara.core.records import Signature
@@ -15,8 +14,6 @@ from samara.errors import Rejected
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-
-NOWHERE = "/dev/null/"  # a folder that cannot exist
 
 
 class Kept(Generic[K, V]):
@@ -61,23 +58,6 @@ class Kept(Generic[K, V]):
             while len(self._values) > self._most:
                 self._values.popitem(last=False)
         return value
-
-
-def session(model: bytes) -> Any:
-    """An onnxruntime session for the model in these bytes, which may refer to no file outside them.
-
-    One thread for each run: requests already use every core, and spinning threads would be billed.
-    `Rejected`, with the library's words, when it cannot be loaded.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what fails is raised; the library need not print it as well
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no base class
-        raise Rejected("model", f"onnxruntime cannot load it: {error}", code="model_unavailable") from error
 
 
 def outputs(loaded: Any, signature: Signature, given: dict[str, Array]) -> dict[str, Array]:

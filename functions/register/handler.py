@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from functions.register import gates
 from functions.register.inspect_model import flaws
-from samara import scoring
+from samara import loading, scoring
 from samara.app import App
 from samara.core import keys, profile
 from samara.core.aliases import Aliases, registered
@@ -168,7 +168,7 @@ def judged(one: Candidate, app: App) -> Judgement:
         holdout = pq.read_table(path)
     wanted, limits, task = asked_features(one, holdout), one.definition.gates, one.definition.task
     try:
-        loaded = scoring.session(model)
+        loaded = loading.session(model)
         signature = gates.signature(scoring.signature(loaded), one.signature, wanted, task)
         metrics = metrics_of(loaded, holdout, one.definition)
     except Rejected as error:
@@ -219,7 +219,7 @@ def champions(one: Candidate, champion: int | None, holdout: Any, app: App) -> t
         return {}, ""
     try:
         version = app.read(ModelVersion, keys.version(one.result.model, champion))
-        return metrics_of(scoring.session(app.blob(version.artifact)), holdout, one.definition), ""
+        return metrics_of(loading.session(app.blob(version.artifact)), holdout, one.definition), ""
     except (NotFound, Rejected) as error:
         return {}, f"{error}; compare them by hand, then promote the one you want"
 

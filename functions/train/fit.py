@@ -45,7 +45,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils._set_output import ADAPTERS_MANAGER
 
 from functions.train.ask import Ask, Outcome
-from samara import scoring
+from samara import loading, scoring
 from samara.core.records import Parity
 from samara.errors import Rejected
 
@@ -98,7 +98,7 @@ def trained(ask: Ask, work: Path) -> Outcome:
     with imported(work / "code", ask.entry) as function:
         fitted = called(function, table, ask, work)
         model = made(fitted, table, ask)
-        loaded = scoring.session(model)
+        loaded = loading.session(model)
         said = scoring.answers(loaded, holdout, ask.task)
         parity = compared(fitted, said, holdout, ask)
     metrics = {name: value for name, value in measured(said, holdout, ask).items() if np.isfinite(value)}
@@ -204,7 +204,7 @@ def exported(fitted: Any, table: Any, ask: Ask) -> bytes:
         with lenient_booleans():
             model = skl2onnx.to_onnx(whole, initial_types=types, options=options, target_opset=OPSET)
     except Exception as error:  # skl2onnx's errors share no base class
-        why = f"scikit-learn's model cannot be exported to ONNX: {type(error).__name__}: {scoring.first_line(error)}"
+        why = f"scikit-learn's model cannot be exported to ONNX: {type(error).__name__}: {loading.first_line(error)}"
         raise Rejected(ask.entry, why, code="not_exportable") from error
     if ask.task == "regression":
         renamed(model.graph, model.graph.output[0].name, scoring.OUTPUTS["regression"][0])

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -24,9 +23,9 @@ from numpy.typing import NDArray
 from samara.core import metrics
 from samara.core.records import Signature, Tensor
 from samara.errors import Rejected
+from samara.loading import first_line
 
 ROWS = 10_000  # asked at once: bounds the memory that a graph's intermediate values need
-NOWHERE = "/dev/null/"  # a folder that cannot exist: a model may refer to no file
 CLASSES = "classes"
 OUTPUTS = {"classification": ("label", "probabilities"), "regression": ("prediction",)}
 SINGLE = ("label", "prediction")  # outputs with one value for each row
@@ -76,18 +75,6 @@ def truth(table: Any, target: str, task: str) -> NDArray[Any]:
     if task == "classification" and pa.types.is_string(kind):
         return np.asarray(column.to_numpy(), dtype=object)
     raise Rejected(target, f"is a {kind}, which cannot be the target of {task}", code="bad_target")
-
-
-def session(model: bytes) -> Any:
-    """An onnxruntime session on one thread, so that sums are added in the same order everywhere."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what fails is raised; the library need not print it as well
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no base class
-        raise Rejected("model", f"onnxruntime cannot load it: {first_line(error)}", code="bad_model") from error
 
 
 def signature(loaded: Any) -> Signature:
@@ -169,7 +156,3 @@ def measured(said: Answers, target: NDArray[Any]) -> dict[str, float]:
     if said.labels is None:
         return metrics.estimated(target, said.scores)
     return metrics.classified(target, said.labels, said.scores, said.classes)
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:500]

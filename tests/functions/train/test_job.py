@@ -13,7 +13,7 @@ import pytest
 
 from functions.train import job
 from functions.train.held_out import held_out
-from samara import scoring
+from samara import loading, scoring
 from samara.app import App
 from samara.core import keys
 from samara.core.records import Part, Result, Run
@@ -77,7 +77,7 @@ def ran(bench: Bench, code: str = LOGISTIC, table: Any = None, **changes: Any) -
 def model_of(bench: Bench, result: Result) -> Any:
     assert result.status == "succeeded", result.why
     assert result.artifact
-    return scoring.session(bench.whole.blob(result.artifact))
+    return loading.session(bench.whole.blob(result.artifact))
 
 
 def test_a_run_leaves_a_model_that_agrees_with_its_framework(bench: Bench) -> None:
