@@ -100,6 +100,8 @@ def datasets(app: App) -> list[DatasetStatus]:
     counted: dict[str, dict[str, int]] = {}
     for topic in (keys.LANDING, keys.DATASETS, keys.VALIDATIONS, keys.QUARANTINE):
         for key in app.store.list(topic):
+            if not keys.NAME.fullmatch(keys.owner(key)):
+                continue  # a stray file at the top of landing/, which is in quarantine with its reason
             by_topic = counted.setdefault(keys.owner(key), {})
             by_topic[topic] = by_topic.get(topic, 0) + 1
     return [

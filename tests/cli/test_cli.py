@@ -245,3 +245,16 @@ def test_a_demo_does_not_clear_a_project_that_is_not_its_own(samara: Samara, tmp
     assert ended.exit_code == 2
     assert "holds a project that is not the demo's" in ended.output
     assert admin.versions(whole, "late")
+
+
+def test_status_counts_what_became_of_the_uploads(samara: Samara, leaves: Path) -> None:
+    samara("init", "mine", "--data", leaves, "--target", "maple")
+    home = Path("mine/.samara")
+    samara("--home", home, "upload", leaves, "--dataset", "leaves-2013")
+    (home / "bucket/landing/stray.csv").write_text("x")
+    samara("--home", home, "replay", "landing/")
+
+    said = samara("--home", home, "status").output
+
+    assert "leaves-2013  1        1" in said
+    assert "stray.csv" not in said
