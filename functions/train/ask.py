@@ -19,6 +19,7 @@ class Ask(BaseModel):
     metric: str
     tolerance: float
     seed: int
+    threads: int
     parameters: dict[str, JsonValue]
 
 

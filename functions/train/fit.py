@@ -43,6 +43,7 @@ from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.utils._set_output import ADAPTERS_MANAGER
+from threadpoolctl import threadpool_limits
 
 from functions.train.ask import Ask, Outcome
 from samara import loading, scoring
@@ -95,7 +96,7 @@ def fit(work: Path) -> None:
 
 def trained(ask: Ask, work: Path) -> Outcome:
     table, holdout = pq.read_table(work / "train.parquet"), pq.read_table(work / "holdout.parquet")
-    with imported(work / "code", ask.entry) as function:
+    with imported(work / "code", ask.entry) as function, threadpool_limits(ask.threads):  # of what is loaded by now
         fitted = called(function, table, ask, work)
         model = made(fitted, table, ask)
         loaded = loading.session(model)
@@ -211,6 +212,9 @@ def exported(fitted: Any, table: Any, ask: Ask) -> bytes:
     else:
         classes = [name if isinstance(name, str) else int(name) for name in fitted.classes_.tolist()]
         onnx.helper.set_model_props(model, {scoring.CLASSES: json.dumps(classes)})
+    operators = sorted((one.domain, one.version) for one in model.opset_import)  # else by the process's hash seed
+    del model.opset_import[:]
+    model.opset_import.extend(onnx.helper.make_opsetid(domain, number) for domain, number in operators)
     return bytes(model.SerializeToString(deterministic=True))
 
 

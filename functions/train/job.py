@@ -44,7 +44,7 @@ KEPT_LOG = 64 << 10  # bytes of the log's beginning, and as many of its end
 LARGEST_MODEL = 1 << 30
 LARGEST_OUTCOME = 1 << 20
 LAST_LINES = 10
-PASSED_ON = ("PATH", "PYTHONPATH", "LANG", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+PASSED_ON = ("PATH", "PYTHONPATH", "LANG")
 
 
 @dataclass(slots=True)
@@ -149,6 +149,7 @@ def prepare(plan: Plan, definition: Definition, work: Path, app: App) -> None:
         metric=definition.gates.metric,
         tolerance=definition.gates.parity,
         seed=definition.train.seed,
+        threads=definition.train.threads,
         parameters=definition.train.parameters,
     )
     (work / "ask.json").write_text(ask.model_dump_json())
@@ -201,7 +202,7 @@ def in_child(work: Path, time_limit_s: float) -> Ended:
     with subprocess.Popen(  # noqa: S603  # our own program, with a folder of our own as its argument
         command,
         cwd=work,
-        env=environment(work),
+        env=environment(work, asked_threads(work)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -220,7 +221,11 @@ def in_child(work: Path, time_limit_s: float) -> Ended:
     return Ended(departure(code), log)
 
 
-def environment(work: Path) -> dict[str, str]:
+def asked_threads(work: Path) -> int:
+    return Ask.model_validate_json((work / "ask.json").read_bytes()).threads
+
+
+def environment(work: Path, threads: int) -> dict[str, str]:
     """What the training code may know of ours: no credentials, no settings. Hashes and sums come out the same."""
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     fixed = {
@@ -231,7 +236,8 @@ def environment(work: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",  # or the last words before a crash are lost
         "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait take 50 times as long on a busy machine
     }
-    return {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **passed_on, **fixed}
+    limited = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    return {**passed_on, **fixed, **limited}
 
 
 def followed(child: "subprocess.Popen[bytes]", log: Log, deadline: float) -> bool:

@@ -51,7 +51,10 @@ class Section(BaseModel):
 class Train(Section):
     """`entry` reads `file:function`. `batches` newest accepted batches are pinned; of the newest of them a
     `holdout` share of rows is kept from training and scored by champion and challenger alike: its `last` rows,
-    for what comes later is what a model must foretell, or `random` ones where the order of rows means nothing."""
+    for what comes later is what a model must foretell, or `random` ones where the order of rows means nothing.
+
+    With one of `threads`, sums are added in one order, and the same plan comes to the same model, bit for bit;
+    more are faster on large data, and leave its last digits to chance."""
 
     entry: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$")] = "train:train"
     parameters: Annotated[dict[str, JsonValue], AfterValidator(sayable)] = {}
@@ -59,6 +62,7 @@ class Train(Section):
     batches: Annotated[int, Field(ge=1, le=1000)] = 1
     holdout: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
     split: Literal["last", "random"] = "last"
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
     time_limit_s: Annotated[float, Field(gt=0, le=86_400)] = 600
 
 
