@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from hashlib import sha256
 from importlib import resources
 from itertools import islice, takewhile
 from typing import Any, TypeVar
@@ -22,7 +21,7 @@ import jinja2
 
 from functions.dashboard import datasets, predictions, view, words
 from functions.dashboard.found import DatasetFound, Found, GlanceFound, Keys, ModelFound, Problem
-from samara.app import CHUNK, App
+from samara.app import App
 from samara.core import keys, lineage, windows
 from samara.core.aliases import Aliases
 from samara.core.keys import Prediction
@@ -202,9 +201,7 @@ def prediction(text: str, app: App) -> dict[str, Any]:
     except Rejected:  # the trail says what is wrong with it
         capture = None
     feedback = found(app, Feedback, listed(app, f"{asked.feedback('').rpartition('/')[0]}/"))
-    trail = lineage.walk(
-        asked.capture, lambda key: app.store.get(key).data, lambda key: digest_of(app, key), most=STEPS
-    )
+    trail = lineage.walk(asked.capture, lambda key: app.store.get(key).data, app.digest_of, most=STEPS)
     return {"page": predictions.prediction_page(asked, capture, feedback, trail), "feedback": feedback}
 
 
@@ -349,15 +346,6 @@ def size(app: App, artifact: str) -> int | None:
         return app.store.head(keys.blob(artifact)).size
     except NotFound:
         return None
-
-
-def digest_of(app: App, key: str) -> str:
-    """The SHA-256 of a stored object, read in bounded memory."""
-    seen = sha256()
-    with app.store.open(key) as source:
-        while chunk := source.read(CHUNK):
-            seen.update(chunk)
-    return seen.hexdigest()
 
 
 handler = on_http(run)

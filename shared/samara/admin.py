@@ -1,19 +1,17 @@
 """What people do to a running loop: look, promote, roll back, ask why, replay. Each a function of an app."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from samara import catalogue
-from samara.app import CHUNK, App
+from samara.app import App
 from samara.core import aliases, keys, lineage
 from samara.core.aliases import Aliases
 from samara.core.records import DriftReport, ModelVersion, Result, Validation
 from samara.dispatch import deliver
 from samara.errors import NotFound, Rejected, SamaraError
 from samara.events import ObjectCreated
-from samara.ports import ObjectStore
 
 
 def promote(app: App, model: str, version: int, *, expect: int | None, at: datetime, by: str) -> Aliases:
@@ -44,16 +42,7 @@ def rollback(app: App, model: str, *, at: datetime, by: str) -> Aliases:
 def why(app: App, text: str) -> lineage.Trail:
     """The trail from a prediction id, or from the key of any record, back to the uploaded files."""
     key = text if "/" in text else keys.Prediction.parse(text).capture
-    return lineage.walk(key, lambda name: app.store.get(name).data, lambda name: digest_of(app.store, name))
-
-
-def digest_of(store: ObjectStore, key: str) -> str:
-    """The SHA-256 of a stored object, read in bounded memory."""
-    seen = hashlib.sha256()
-    with store.open(key) as source:
-        while chunk := source.read(CHUNK):
-            seen.update(chunk)
-    return seen.hexdigest()
+    return lineage.walk(key, lambda name: app.store.get(name).data, app.digest_of)
 
 
 def replay(app: App, functions: catalogue.Catalogue, prefix: str, at: datetime) -> Iterator[tuple[str, str, str]]:

@@ -100,6 +100,14 @@ class App:
                 self.store.create_from(keys.blob(name), file)
         return name
 
+    def digest_of(self, key: str) -> str:
+        """The SHA-256 of whatever is stored at `key`, read in bounded memory."""
+        seen = hashlib.sha256()
+        with self.store.open(key) as source:
+            while chunk := source.read(CHUNK):
+                seen.update(chunk)
+        return seen.hexdigest()
+
     @contextmanager
     def fetched(self, name: str) -> Iterator[Path]:
         """The payload of that digest as a temporary file, verified while it was copied."""

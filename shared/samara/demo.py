@@ -20,7 +20,6 @@ from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 import pyarrow as pa
@@ -32,6 +31,7 @@ from rich.table import Table
 from rich.text import Text
 
 from samara import project
+from samara.console import platform_address
 from samara.core import keys
 from samara.core.aliases import Aliases, succession
 from samara.core.definition import Definition
@@ -333,20 +333,11 @@ def begin_anew(settings: Settings) -> None:
     if home.exists() and any(home.iterdir()):
         if not (home / MARK).is_file():
             raise Conflict(str(home), "holds a project that is not the demo's; use --home with a new folder")
-        if (home / "platform.json").is_file() and alive(home):
+        if platform_address(settings):
             raise Conflict(str(home), "a demo is running on it already; stop that one first")
         shutil.rmtree(home)
     (home / "bucket").mkdir(parents=True)
     (home / MARK).write_text(json.dumps({"demo": "flights"}))
-
-
-def alive(home: Path) -> bool:
-    """Whether the platform that wrote its address there still answers."""
-    try:
-        address = urlsplit(json.loads((home / "platform.json").read_text())["url"])
-        return httpx.get(address.geturl() + "/v2/health/live", timeout=2).status_code == 200
-    except (OSError, ValueError, KeyError, httpx.HTTPError):
-        return False
 
 
 def where() -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samara import bundle
-from samara.app import App
+from samara.app import AnyHead, App
 from samara.core import definition, keys, odcs
 from samara.core.contract import Contract
 from samara.core.definition import Definition
@@ -66,25 +66,18 @@ def publish(project: Project, app: App) -> list[str]:
     """Put a project into the bucket. Gives what changed, in words; nothing when it was there already."""
     changed = []
     for dataset, (_, data) in project.contracts.items():
-        digest = app.keep(data)
-        if publish_contract(app, dataset, digest):
+        if put_in_force(app, keys.contract_head(dataset), ContractHead(contract=app.keep(data))):
             changed.append(f"contract of {dataset}")
     source = app.keep(bundle.pack(project.folder)) if project.definitions else ""
     for model, (_, data) in project.definitions.items():
-        if publish_model(app, model, app.keep(data), source):
+        head = ModelHead(definition=app.keep(data), bundle=source)
+        if put_in_force(app, keys.model_head(model), head):
             changed.append(f"model {model}")
     return changed
 
 
-def publish_contract(app: App, dataset: str, digest: str) -> bool:
-    """Make a contract the one in force. Whether that changed anything."""
-    key, head = keys.contract_head(dataset), ContractHead(contract=digest)
-    before = app.find_head(ContractHead, key)
-    return app.swap(ContractHead, key, lambda now: now.model_copy(update={"contract": digest}), head) != before
-
-
-def publish_model(app: App, model: str, digest: str, source: str) -> bool:
-    """Make a definition and its training code the ones in force. Whether that changed anything."""
-    key, head = keys.model_head(model), ModelHead(definition=digest, bundle=source)
-    before, update = app.find_head(ModelHead, key), {"definition": digest, "bundle": source}
-    return app.swap(ModelHead, key, lambda now: now.model_copy(update=update), head) != before
+def put_in_force(app: App, key: str, head: AnyHead) -> bool:
+    """Make what `head` names the thing in force. Whether that changed anything."""
+    kind, named = type(head), head.model_dump(exclude={"write_id"})
+    before = app.find_head(kind, key)
+    return app.swap(kind, key, lambda now: now.model_copy(update=named), head) != before

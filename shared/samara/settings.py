@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from samara.core import flaws
 from samara.errors import Misconfigured
 
 HOME = ".samara"
@@ -38,9 +39,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]).upper()
-        raise Misconfigured(f"SAMARA_{field}", first["msg"]) from error
+        field, why = flaws.first(error)
+        raise Misconfigured(f"SAMARA_{field.upper()}", why) from error
 
 
 def nearest_home(start: Path) -> Path | None:

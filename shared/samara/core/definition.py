@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from samara.core import keys
+from samara.core import flaws, keys
 from samara.core.digests import canonical
 from samara.core.windows import Size
 from samara.errors import Rejected
@@ -114,9 +114,9 @@ def parse(data: bytes, where: str = "model.yaml") -> Definition:
     try:
         definition = Definition.model_validate(safely(data, where))
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        why = "no such setting; is it a typing mistake?" if first["type"] == "extra_forbidden" else first["msg"]
+        field, why = flaws.first(error)
+        if error.errors()[0]["type"] == "extra_forbidden":
+            why = "no such setting; is it a typing mistake?"
         raise Rejected(f"{where}: {field}", why, code="bad_definition") from error
     keys.named(definition.model, "model")
     keys.named(definition.dataset, "dataset")

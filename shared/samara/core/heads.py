@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from samara.core import flaws
 from samara.core.digests import canonical
 from samara.core.records import Hex
 from samara.errors import Rejected
@@ -28,9 +29,8 @@ class Head(BaseModel):
         try:
             head = cls.model_validate_json(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            why = f"not a {cls.__name__}: {field}: {first['msg']}; restore it from the bucket's object versions"
+            field, flaw = flaws.first(error)
+            why = f"not a {cls.__name__}: {field}: {flaw}; restore it from the bucket's object versions"
             raise Rejected(key, why, code="bad_head") from error
         if not head.write_id:
             raise Rejected(key, "has no write_id, so it was edited by hand; use the samara commands", code="bad_head")

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from samara.core import flaws
 from samara.core.digests import canonical
 from samara.errors import Rejected
 
@@ -127,9 +128,8 @@ class Profile(Part):
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise Rejected(where, f"not a profile: {field}: {first['msg']}", code="bad_profile") from error
+            field, why = flaws.first(error)
+            raise Rejected(where, f"not a profile: {field}: {why}", code="bad_profile") from error
 
 
 def numeric(values: "np.ndarray[Any, Any]", missing: int = 0) -> NumericProfile:

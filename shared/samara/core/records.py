@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from samara.core import flaws
 from samara.core.digests import canonical, digest, short
 from samara.errors import Rejected
 
@@ -82,11 +83,8 @@ class Record(Value):
         try:
             record = cls.model_validate(body)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise Rejected(
-                key, f"not a {cls.__name__} but {kind!r}: {field}: {first['msg']}", code="bad_record"
-            ) from error
+            field, why = flaws.first(error)
+            raise Rejected(key, f"not a {cls.__name__} but {kind!r}: {field}: {why}", code="bad_record") from error
         try:
             intact = record.digest == claimed
         except ValueError:  # NaN, infinity or a lone surrogate: no writer of ours could have said that

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,10 +68,10 @@ class Platform:
         self._stopping.set()
         self._pending.stop(WORKERS)
         self._server.stop()
-        for thread in (*self._threads, *tuple(self._later)):
-            if isinstance(thread, threading.Timer):
-                thread.cancel()
+        for thread in self._threads:
             thread.join()
+        for timer in tuple(self._later):  # no thread is left to add one
+            timer.cancel()
         if isinstance(self.app.jobs, LocalJobs):
             self.app.jobs.stop_all()
         (self.settings.home / "platform.json").unlink(missing_ok=True)
@@ -92,9 +92,8 @@ class Platform:
 
     def tick(self, at: datetime) -> None:
         """Fire every schedule for that instant."""
-        for function in self.functions:
-            if any(isinstance(trigger, Every) for trigger in function.on):
-                self.wake(function.name, "", at)
+        for function, _ in scheduled(self.functions):
+            self.wake(function.name, "", at)
 
     def _look_and_tick(self) -> None:
         last: dict[str, int] = {}
@@ -103,11 +102,10 @@ class Platform:
                 for key in watch.news():
                     self.created(key)
             at = self.clock()
-            for function in self.functions:
-                for trigger in function.on:
-                    if isinstance(trigger, Every) and last.get(function.name) != (now := period(at, trigger)):
-                        last[function.name] = now
-                        self.wake(function.name, "", at)
+            for function, trigger in scheduled(self.functions):
+                if last.get(function.name) != (now := period(at, trigger)):
+                    last[function.name] = now
+                    self.wake(function.name, "", at)
 
     def _work(self) -> None:
         """One worker: a process while there is work, none while there is not."""
@@ -155,6 +153,14 @@ class Platform:
     def _again(self, task: Task, timer: threading.Timer) -> None:
         self.wake(task.function, task.key, task.at, task.attempt)
         self._later.discard(timer)
+
+
+def scheduled(functions: catalogue.Catalogue) -> Iterator[tuple[Function, Every]]:
+    """Every function that wakes on the clock, with its schedule."""
+    for function in functions:
+        for trigger in function.on:
+            if isinstance(trigger, Every):
+                yield function, trigger
 
 
 def period(at: datetime, trigger: Every) -> int:
