@@ -29,7 +29,7 @@ contract: $(READY) ## Ask every provider the same questions
 	$(BIN)/python -m pytest tests/contract
 
 lock: ## Resolve requirements.lock anew (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --extra demo --group dev --upgrade \
+	uv pip compile --quiet --universal --python-version 3.11 --extra demo --extra aws --extra gcp --extra azure --extra libcloud --group dev --upgrade \
 	  --no-emit-index-url --generate-hashes pyproject.toml --output-file requirements.lock
 
 clean: ## Remove the environment and everything generated

@@ -1,9 +1,7 @@
 """What a handler gets: the store and the jobs it may use, and the few verbs it reads and writes records by."""
 
 import hashlib
-import random
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -19,7 +17,8 @@ from samara.core import keys
 from samara.core.digests import canonical, digest
 from samara.core.heads import Head
 from samara.core.records import Alert, Maker, Record
-from samara.errors import Conflict, NotFound, Rejected, Unavailable
+from samara.errors import Conflict, NotFound, Rejected, Unavailable, Unknown
+from samara.patience import stand_back
 from samara.ports import JobRunner, ObjectStore
 from samara.scoped import ScopedStore
 from samara.settings import Settings
@@ -139,27 +138,35 @@ class App:
         again with the newer head whenever somebody else wrote first, so it must be pure. A write whose answer got
         lost is found again by its `write_id`.
         """
+        tried: list[str] = []
+        doubted: str | None = None
         for attempt in range(ATTEMPTS):
             try:
                 stored = self.store.get(key)
                 before, version = kind.read(stored.data, key), stored.version
             except NotFound:
                 before, version = start or kind(), None
+            if before.holds(tried):
+                return before
+            if doubted is not None and not before.remembers(doubted):
+                raise Unknown(key, "others wrote so often since that ours cannot be told from a write that got lost")
             after = change(before)
             if after == before and (version is not None or start is None):
                 return before
-            after = after.model_copy(update={"write_id": uuid4().hex})
+            after = after.written_over(before, uuid4().hex)
+            tried.append(after.write_id)
             try:
                 if version is None:
                     self.store.create(key, after.to_bytes())
                 else:
                     self.store.replace(key, after.to_bytes(), version)
-            except (Conflict, Unavailable):  # somebody else wrote first, or only the answer got lost
-                now = self.find_head(kind, key)
-                if now is None or now.write_id != after.write_id:
-                    stand_back(attempt)
-                    continue
-            return after
+            except Conflict:  # somebody else wrote first
+                stand_back(attempt)
+            except Unavailable:  # or only the answer got lost: our id will tell
+                doubted = before.write_id if doubted is None else doubted
+                stand_back(attempt)
+            else:
+                return after
         raise Unavailable(key, f"still contended, or not to be written, after {ATTEMPTS} attempts")
 
     def alert(self, subject: str, what: str, why: str, at: datetime) -> None:
@@ -174,11 +181,6 @@ def build(settings: Settings) -> App:
     provider = providers.load(settings.provider)
     maker = Maker(function="samara", code=code_digest())
     return App(provider.object_store(settings), provider.job_runner(settings), maker)
-
-
-def stand_back(attempt: int) -> None:
-    """Let others write: up to 2 ms after the first attempt, doubling to 200 ms, at random so that none stays last."""
-    time.sleep(random.uniform(0, min(0.002 * 2**attempt, 0.2)))  # noqa: S311  # nothing is guarded by it
 
 
 def copied(source: BinaryIO, target: BinaryIO) -> str:

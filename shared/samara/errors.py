@@ -5,6 +5,7 @@ SamaraError
 ├── Conflict       somebody else wrote first          read again, decide again
 ├── Rejected       bad input, and bad it will stay    quarantine; never retry
 ├── Unavailable    busy, unreachable, not there yet   let the runtime retry
+│   └── Unknown    perhaps written, perhaps not       read before writing again; clean nothing up
 ├── Unsupported    this provider cannot do that       choose another provider
 └── Misconfigured  a deployment mistake               fail at start, tell a person
 """
@@ -45,6 +46,10 @@ class Rejected(SamaraError):
 
 class Unavailable(SamaraError):
     usual = "not reachable just now"
+
+
+class Unknown(Unavailable):
+    usual = "no answer came, so it may or may not have been written"
 
 
 class Unsupported(SamaraError):

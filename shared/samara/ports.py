@@ -11,7 +11,7 @@ Version = NewType("Version", str)
 
 
 LARGEST_HEAD = 1 << 20
-"""Bytes up to which an object can be replaced. Heads are small; what is larger never changes."""
+"""Bytes up to which an object can be replaced: heads are small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,9 @@ class ObjectStore(Protocol):
     There are two kinds of write and no third: `create` for what never changes, `replace` for the few small
     heads that do. Both are atomic: a reader sees the old object, the new one, or none, never a part.
     Every verb refuses an unsound key (`samara.core.keys.flaw`) with `Rejected`.
+
+    A write either returns, and then it is ours; or raises `Conflict`, and then somebody else's is there; or
+    raises `Unknown`, when no answer came and none could be found out. Threads may share a store.
     """
 
     def get(self, key: str) -> Object:
@@ -44,6 +47,9 @@ class ObjectStore(Protocol):
 
     def head(self, key: str) -> Meta:
         """What is known about the object at `key`, or `NotFound`."""
+
+    def part(self, key: str, start: int, size: int) -> Object:
+        """At most `size` bytes of the object at `key` from the byte `start` on; none beyond its end. Or `NotFound`."""
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         """Every key that starts with `prefix` and sorts after `after`, in ascending order."""
@@ -63,7 +69,7 @@ class ObjectStore(Protocol):
     def replace(self, key: str, data: bytes, version: Version) -> Version:
         """Write only over `version`, else `Conflict`, also when nothing is there any more.
 
-        `Rejected` when the old or the new object is larger than `LARGEST_HEAD`.
+        `Rejected` when `data` is larger than `LARGEST_HEAD`.
         """
 
     def delete(self, key: str, version: Version) -> None:
@@ -82,7 +88,11 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A program to run once. `name` is its identity: submitted again under the same name, it is the same job."""
+    """A program to run once. `name` is its identity: submitted again under the same name, it is the same job.
+
+    With `tasks` above one it is an array: the program runs that often, side by side, and `samara.tasks` tells each
+    run which one it is. The job has succeeded when all of them have, and has failed when one of them did.
+    """
 
     name: str
     module: str
@@ -90,6 +100,7 @@ class Job:
     time_limit_s: float
     memory_mb: int = 4096
     gpus: int = 0
+    tasks: int = 1
 
 
 class JobRunner(Protocol):

@@ -78,6 +78,6 @@ def publish(project: Project, app: App) -> list[str]:
 
 def put_in_force(app: App, key: str, head: AnyHead) -> bool:
     """Make what `head` names the thing in force. Whether that changed anything."""
-    kind, named = type(head), head.model_dump(exclude={"write_id"})
+    kind, named = type(head), head.model_dump(exclude={"write_id", "earlier"})
     before = app.find_head(kind, key)
     return app.swap(kind, key, lambda now: now.model_copy(update=named), head) != before

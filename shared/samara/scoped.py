@@ -26,6 +26,10 @@ class ScopedStore:
         self._permit("read", key, self.reads + self.swaps)
         return self.store.head(key)
 
+    def part(self, key: str, start: int, size: int) -> Object:
+        self._permit("read", key, self.reads + self.swaps)
+        return self.store.part(key, start, size)
+
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         self._permit("list", prefix, self.reads + self.swaps)
         return self.store.list(prefix, after)

@@ -13,17 +13,24 @@ HOME = ".samara"
 
 
 class Settings(BaseModel):
-    """Frozen. `home` is the folder of the local provider: its bucket, its jobs, its locks."""
+    """Frozen. `home` is the folder of the local provider: its bucket, its jobs, its locks.
+
+    In a cloud `store` is the address of the bucket (`samara.providers.addresses`), and `jobs` says where jobs run,
+    in the words of the provider's `job_runner`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     provider: str = "local"
     home: Path = Path(HOME)
+    store: str = ""
+    jobs: str = ""
     catalogue: str = "functions.catalogue"
 
     @property
     def bucket(self) -> Path:
-        return self.home / "bucket"
+        """The folder of the local provider's bucket."""
+        return Path(self.store.removeprefix("file:")) if self.store else self.home / "bucket"
 
     def environment(self) -> dict[str, str]:
         """These settings as the environment of a child process."""

@@ -137,13 +137,13 @@ def test_only_the_version_one_has_read_is_deleted(store: ObjectStore) -> None:
     assert store.get("aliases/late.json").data == b"v2"
 
 
-@pytest.mark.parametrize("verb", ["get", "head", "open"])
+@pytest.mark.parametrize("verb", ["get", "head", "part", "open"])
 @pytest.mark.parametrize("key", ["nothing", "models/late/2.json", "models", "models/late/1.json/below"])
 def test_what_is_not_there_is_not_found(store: ObjectStore, verb: str, key: str) -> None:
     store.create("models/late/1.json", b"x")
 
     with pytest.raises(NotFound) as refusal:
-        getattr(store, verb)(key)
+        VERBS[verb](store, key)
 
     assert refusal.value.subject == key
 
@@ -322,6 +322,7 @@ BAD_KEYS = {
 VERBS: dict[str, Callable[[ObjectStore, str], object]] = {
     "get": lambda store, key: store.get(key),
     "head": lambda store, key: store.head(key),
+    "part": lambda store, key: store.part(key, 0, 1),
     "open": lambda store, key: store.open(key),
     "create": lambda store, key: store.create(key, b"x"),
     "create_from": lambda store, key: store.create_from(key, io.BytesIO(b"x")),
@@ -371,16 +372,32 @@ def test_a_head_stays_small(store: ObjectStore) -> None:
     store.replace("aliases/late.json", b"x" * LARGEST_HEAD, version)
 
 
-def test_what_is_large_never_changes(store: ObjectStore) -> None:
-    version = store.create("blobs/large", b"x" * (LARGEST_HEAD + 1))
+@pytest.mark.parametrize(
+    ("start", "size", "expected"),
+    [
+        (0, 5, b"01234"),
+        (3, 4, b"3456"),
+        (8, 100, b"89"),
+        (0, 0, b""),
+        (10, 1, b""),
+        (99, 1, b""),
+        (0, 10, b"0123456789"),
+    ],
+)
+def test_a_part_of_an_object_can_be_read_alone(store: ObjectStore, start: int, size: int, expected: bytes) -> None:
+    version = store.create("blobs/a", b"0123456789")
 
-    with pytest.raises(Rejected) as refusal:
-        store.replace("blobs/large", b"small", version)
+    part = store.part("blobs/a", start, size)
 
-    assert refusal.value.code == "too_large"
-    assert store.head("blobs/large").size == LARGEST_HEAD + 1
-    store.delete("blobs/large", version)
-    assert list(store.list("")) == []
+    assert (part.data, part.version) == (expected, version)
+    assert part.at == store.head("blobs/a").at
+
+
+def test_an_empty_object_has_only_empty_parts(store: ObjectStore) -> None:
+    version = store.create("empty", b"")
+
+    assert store.part("empty", 0, 10).data == b""
+    assert store.part("empty", 0, 10).version == version
 
 
 def all_at_once(write: Callable[[int], Version]) -> list[Version | Conflict]:

@@ -66,6 +66,10 @@ class FragileStore:
         found: Meta = self.fuse.around(lambda: self.store.head(key))
         return found
 
+    def part(self, key: str, start: int, size: int) -> Object:
+        found: Object = self.fuse.around(lambda: self.store.part(key, start, size))
+        return found
+
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         return iter(self.fuse.around(lambda: list(self.store.list(prefix, after))))
 
@@ -238,7 +242,8 @@ def timeless(data: bytes) -> bytes:
         return data
     if not isinstance(value, dict):
         return data
-    value.pop("write_id", None)
+    for name in ("write_id", "earlier"):
+        value.pop(name, None)
     for name in CLOCKED:
         value.get("noted", {}).pop(name, None)
     for move in value.get("moves", ()):

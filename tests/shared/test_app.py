@@ -11,8 +11,9 @@ from samara.app import App
 from samara.core import keys
 from samara.core.aliases import Aliases
 from samara.core.digests import digest
+from samara.core.heads import REMEMBERED
 from samara.core.records import Alert, Maker
-from samara.errors import Conflict, NotFound, Rejected, SamaraError, Unavailable
+from samara.errors import Conflict, NotFound, Rejected, SamaraError, Unavailable, Unknown
 from samara.ports import ObjectStore, Version
 from samara.providers.memory import MemoryStore
 from tests.conftest import NOON
@@ -211,6 +212,38 @@ def test_a_write_that_failed_before_it_happened_is_tried_again(whole: App) -> No
 
     assert [move.cause for move in after.moves] == ["one", "two"]
     assert store.writes == 5
+
+
+def overtaken(by: int, lost: SamaraError, whole: App) -> App:
+    """Over a store that loses the answer to its first write, which so many others overwrite before anybody looks."""
+
+    class Overtaken(Unreliable):
+        def create(self, key: str, data: bytes) -> Version:
+            try:
+                return super().create(key, data)
+            except SamaraError:
+                for rival in range(by):
+                    over(self, whole).swap(Aliases, HEAD, moved_by(f"rival {rival}"))
+                raise
+
+    return over(Overtaken(faults=[lost]), whole)
+
+
+@pytest.mark.parametrize("lost", LOST.values(), ids=LOST)
+def test_a_lost_write_is_recognised_though_others_have_written_over_it(whole: App, lost: SamaraError) -> None:
+    app = overtaken(REMEMBERED - 1, lost, whole)
+
+    after = app.swap(Aliases, HEAD, moved_by("ours"))
+
+    assert [move.cause for move in after.moves].count("ours") == 1
+    assert len(after.moves) == REMEMBERED, "what it gives is the head as it then stands"
+
+
+def test_what_became_of_a_lost_write_is_unknown_once_too_many_others_have_written(whole: App) -> None:
+    app = overtaken(REMEMBERED + 1, Unavailable(HEAD), whole)
+
+    with pytest.raises(Unknown, match=r"aliases/late\.json"):
+        app.swap(Aliases, HEAD, moved_by("ours"))
 
 
 def test_a_head_that_cannot_be_written_is_unavailable_in_the_end(whole: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,9 @@ class NotingStore:
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         return self.store.list(prefix, after)
 
+    def part(self, key: str, start: int, size: int) -> Object:
+        return self.store.part(key, start, size)
+
     def open(self, key: str) -> BinaryIO:
         return self.store.open(key)
 

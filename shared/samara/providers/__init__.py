@@ -5,9 +5,10 @@ from typing import Protocol, cast
 
 from samara.errors import Misconfigured
 from samara.ports import JobRunner, ObjectStore
+from samara.providers import addresses
 from samara.settings import Settings
 
-NAMES = ("memory", "local")
+NAMES = ("memory", "local", "aws", "gcp", "azure", "libcloud")
 
 
 class Provider(Protocol):
@@ -23,3 +24,9 @@ def load(name: str) -> Provider:
     if name not in NAMES:
         raise Misconfigured(name, f"no such provider; choose one of {', '.join(NAMES)}")
     return cast("Provider", importlib.import_module(f"samara.providers.{name}"))
+
+
+def store_at(address: str) -> ObjectStore:
+    """The store at an address such as `s3://name`, whatever provider this process is set up for."""
+    name = addresses.provider_of(address)
+    return load(name).object_store(Settings(provider=name, store=address))

@@ -26,6 +26,7 @@ from samara.ports import LARGEST_HEAD, JobRunner, Meta, Object, ObjectStore, Ver
 from samara.providers import local_files as files
 from samara.providers.local_files import translated
 from samara.providers.local_jobs import LocalJobs
+from samara.providers.sizes import small
 from samara.settings import Settings
 
 __all__ = ["LocalJobs", "LocalStore", "job_runner", "object_store"]
@@ -59,6 +60,14 @@ class LocalStore:
         size = len(start) if len(start) <= LARGEST_HEAD else status.st_size
         return Meta(key, size, version_of(start, status), written_at(status))
 
+    def part(self, key: str, start: int, size: int) -> Object:
+        with self.open(key) as file, translated(key):
+            first = file.read(LARGEST_HEAD + 1)
+            file.seek(start)
+            data = file.read(size)
+            status = os.fstat(file.fileno())
+        return Object(data, version_of(first, status), written_at(status))
+
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         return self._walked(sound_prefix(prefix), after)
 
@@ -77,11 +86,9 @@ class LocalStore:
             return version
 
     def replace(self, key: str, data: bytes, version: Version) -> Version:
-        if len(data) > LARGEST_HEAD:
-            raise Rejected(key, f"has {len(data):,} bytes; heads are small, at most {LARGEST_HEAD:,}", code="too_large")
+        small(key, data)
         with translated(sound(key), absent=Conflict), self._alone_with(key):
-            if self._expected(key, version).size > LARGEST_HEAD:
-                raise Rejected(key, f"has more than {LARGEST_HEAD:,} bytes, so it never changes", code="too_large")
+            self._expect(key, version)
             with self._written(io.BytesIO(data)) as (file, new), self._folder(key) as folder:
                 os.rename(file, name_in(key), dst_dir_fd=folder)
                 os.fsync(folder)
@@ -89,7 +96,7 @@ class LocalStore:
 
     def delete(self, key: str, version: Version) -> None:
         with translated(sound(key), absent=Conflict), self._alone_with(key):
-            self._expected(key, version)
+            self._expect(key, version)
             with self._folder(key) as folder:
                 os.unlink(name_in(key), dir_fd=folder)
                 os.fsync(folder)
@@ -167,14 +174,13 @@ class LocalStore:
                 why = "is a folder that holds objects, so it cannot be one; choose another key"
                 raise Rejected(key, why, code="bad_key") from error
 
-    def _expected(self, key: str, version: Version) -> Meta:
+    def _expect(self, key: str, version: Version) -> None:
         try:
             found = self.head(key)
         except NotFound:
             raise Conflict(key, "nothing is there any more") from None
         if found.version != version:
             raise Conflict(key)
-        return found
 
     def _alone_with(self, key: str) -> AbstractContextManager[None]:
         return files.locked(self._locks / digest(key.encode())[:2], key)
@@ -212,8 +218,8 @@ def name_in(key: str) -> str:
 
 
 def version_of(start: bytes, status: os.stat_result) -> Version:
-    """The digest of a small object. What is larger than a head never changes unless a user copies over it, so
-    there size, time and inode will do; `start` need not be all of it."""
+    """The digest of a small object. What is larger than a head hardly ever changes, so there size, time and inode
+    will do; `start` need not be all of it."""
     if len(start) <= LARGEST_HEAD:
         return Version(digest(start))
     return Version(f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}")

@@ -12,8 +12,9 @@ from typing import BinaryIO
 
 from samara.core.digests import digest
 from samara.core.keys import sound, sound_prefix
-from samara.errors import Conflict, NotFound, Rejected
-from samara.ports import LARGEST_HEAD, Job, JobRunner, JobStatus, Meta, Object, ObjectStore, Version
+from samara.errors import Conflict, NotFound
+from samara.ports import Job, JobRunner, JobStatus, Meta, Object, ObjectStore, Version
+from samara.providers.sizes import small
 from samara.settings import Settings
 
 CHUNK = 1 << 20
@@ -37,6 +38,10 @@ class MemoryStore:
         found = self.get(key)
         return Meta(key, len(found.data), found.version, found.at)
 
+    def part(self, key: str, start: int, size: int) -> Object:
+        whole = self.get(key)
+        return Object(whole.data[start : start + size], whole.version, whole.at)
+
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         with self._lock:
             ordered = sorted(self._objects)
@@ -59,9 +64,9 @@ class MemoryStore:
         return self.create(key, b"".join(iter(lambda: source.read(CHUNK), b"")))
 
     def replace(self, key: str, data: bytes, version: Version) -> Version:
+        small(key, data)
         with self._lock:
-            if len(data) > LARGEST_HEAD or len(self._expect(key, version).data) > LARGEST_HEAD:
-                raise Rejected(key, f"heads are small, at most {LARGEST_HEAD:,} bytes", code="too_large")
+            self._expect(key, version)
             return self._store(key, data)
 
     def delete(self, key: str, version: Version) -> None:
