@@ -113,4 +113,4 @@ class JobRunner(Protocol):
         """Where the job of this handle is."""
 
     def cancel(self, handle: str) -> None:
-        """Stop it and everything it started. Cancelling what has ended does nothing."""
+        """See to it that it stops with everything it started. Cancelling what has ended does nothing."""

@@ -168,3 +168,11 @@ def test_a_note_of_an_earlier_attempt_says_nothing_of_this_one(runner: LocalJobs
 
     assert runner.status(handle) is JobStatus.LOST
     assert runner.why(handle) == ""
+
+
+def test_a_job_is_not_a_child_of_who_submitted_it(runner: LocalJobs, tmp_path: Path) -> None:
+    handle = runner.submit(a_job("late-1", "hang", tmp_path / "pid"))
+    (process,) = appeared(tmp_path / "pid")
+
+    assert process not in psutil.Process().children(recursive=True)
+    runner.cancel(handle)

@@ -314,6 +314,8 @@ BAD_KEYS = {
     "up and away": "landing/../aliases/late.json",
     "here": "a/./b",
     "NUL": "a\0b",
+    "a line break": "a\nb",
+    "a control character": "a\x7fb",
     "lone surrogate": "a\ud800",
     "1,025 bytes": "/".join(["x" * 255] * 4) + "/x",
     "a part of 256 bytes": "a/" + "x" * 256,
@@ -351,7 +353,7 @@ def test_a_prefix_no_sound_key_starts_with_is_refused(store: ObjectStore, prefix
 
 @pytest.mark.parametrize(
     "key",
-    ["x" * 255, "/".join(["x" * 127] * 8), "...", "..a/.b", "a b", "a\nb", "%2e%2e%2fb", "-rf", "~", "\u202eb", "a\\b"],
+    ["x" * 255, "/".join(["x" * 127] * 8), "...", "..a/.b", "a b", "%2e%2e%2fb", "-rf", "~", "\u202eb", "a\\b"],
 )
 def test_an_odd_key_is_a_key_like_any_other(store: ObjectStore, key: str) -> None:
     store.create(key, b"x")

@@ -1,7 +1,6 @@
 """Emulators as processes of ours: started when first needed, on loopback only, and gone when we are."""
 
 import atexit
-import ctypes
 import os
 import signal
 import socket
@@ -13,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PATIENCE_S = 90
-PR_SET_PDEATHSIG = 1
+MORTAL = str(Path(__file__).with_name("mortal.py"))
 
 
 def free_port() -> int:
@@ -29,13 +28,12 @@ def start(name: str, command: Sequence[str], port: int, environment: Mapping[str
     log = Path(tempfile.gettempdir()) / f"samara-{name}-{os.getpid()}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-I", "-S", MORTAL, *command],
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
     atexit.register(stop, process, log)
     deadline = time.monotonic() + PATIENCE_S
@@ -49,10 +47,6 @@ def listening(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def stop(process: "subprocess.Popen[bytes]", log: Path) -> None:

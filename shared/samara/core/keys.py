@@ -87,8 +87,8 @@ def flaw(key: str) -> str:
     segments = key.split("/")
     if any(segment in ("", ".", "..") for segment in segments):
         return "has . or .. or an empty part between its slashes"
-    if "\0" in key:
-        return "has a NUL byte"
+    if any(letter < " " or letter == "\x7f" for letter in key):
+        return "has a control character, such as a line break"
     if size > LONGEST_KEY:
         return f"has {size:,} bytes; a key may have {LONGEST_KEY:,}"
     if size > LONGEST_SEGMENT and any(len(segment.encode()) > LONGEST_SEGMENT for segment in segments):

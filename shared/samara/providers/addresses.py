@@ -1,4 +1,4 @@
-"""Where a bucket is, in one line: `s3://name`, `gs://name`, `az://account/container`, `file:/folder`.
+"""Where a bucket is, or where jobs run, in one line: `s3://name`, `az://account/container`, `batch://queue/definition`.
 
 `?endpoint=https://…` names any other service that speaks the same protocol. No secret is ever part of an address:
 credentials are the SDK's business.
@@ -45,8 +45,9 @@ def parsed(address: str, *options: str) -> Address:
     >>> parsed("az://acme/flights").path
     'flights'
     """
-    provider_of(address)
     parts = urlsplit(address)
+    if not parts.scheme:
+        raise Misconfigured(address or "address", "not an address; write it as scheme://name")
     if "@" in parts.netloc:
         raise Misconfigured(address.replace(parts.netloc, "…"), "an address holds no credentials; give them to the SDK")
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -54,5 +55,5 @@ def parsed(address: str, *options: str) -> Address:
         raise Misconfigured(address, f"no such option: {', '.join(unknown)}; known are endpoint, {', '.join(options)}")
     place, path = (parts.netloc, parts.path.strip("/")) if parts.scheme != "file" else ("", parts.path)
     if not place and parts.scheme != "file":
-        raise Misconfigured(address, f"names no bucket; write {parts.scheme}://name")
+        raise Misconfigured(address, f"names nothing; write {parts.scheme}://name")
     return Address(parts.scheme, unquote(place), unquote(path), MappingProxyType(given))

@@ -17,11 +17,22 @@ from samara.ports import Object, Version
 
 ATTEMPTS = 6
 FIRST_S, MOST_S = 0.05, 2.0  # between two attempts: at most 4 s for all of them
+Found = TypeVar("Found")
 Written = TypeVar("Written", Version, bool)
 
 
+def patiently(read: Callable[[], Found]) -> Found:
+    """What `read` gives, in the end: while it is `Unavailable` it is asked again, since reading changes nothing."""
+    for attempt in range(ATTEMPTS - 1):
+        try:
+            return read()
+        except Unavailable:
+            stand_back(attempt, FIRST_S, MOST_S)
+    return read()
+
+
 def settled(
-    key: str, write: Callable[[], Written], ours: Callable[[], Written | None], otherwise: type[SamaraError]
+    key: str, write: Callable[[], Written], ours: Callable[[], Written | None], otherwise: type[SamaraError] = Unknown
 ) -> Written:
     """What `write` gives, or would have given if its answer had come.
 

@@ -1,0 +1,265 @@
+"""A bucket of Amazon S3, or of any service that speaks its protocol, and jobs of AWS Batch.
+
+A version is the ETag. Two writes of the same bytes may have the same one, but heads carry a `write_id`, so no two
+of theirs do. Large objects go up in parts, with the condition on the request that makes them one object.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, BinaryIO
+
+import boto3
+from botocore import exceptions
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from samara.core.keys import flaw, sound, sound_prefix
+from samara.errors import Conflict, Misconfigured, NotFound, Rejected, SamaraError, Unavailable, Unsupported
+from samara.ports import Meta, Object, ObjectStore, Version
+from samara.providers import streams
+from samara.providers.addresses import Address, parsed
+from samara.providers.aws_jobs import BatchJobs, job_runner
+from samara.providers.certainty import patiently, same, settled
+from samara.providers.sizes import small
+from samara.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import CompletedPartTypeDef
+
+__all__ = ["BatchJobs", "S3Store", "job_runner", "object_store"]
+
+CONNECTIONS = 32  # as many as a busy process has threads
+CONNECT_S, READ_S = 5.0, 30.0
+
+
+class S3Store:
+    """Over a client that does not retry by itself: `patiently` and `settled` do, and know what that means."""
+
+    def __init__(self, s3: "S3Client", bucket: str) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+
+    def get(self, key: str) -> Object:
+        return patiently(lambda: self._got(key))
+
+    def head(self, key: str) -> Meta:
+        return patiently(lambda: self._headed(key))
+
+    def part(self, key: str, start: int, size: int) -> Object:
+        return patiently(lambda: self._cut(key, start, size))
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        return self._listed(sound_prefix(prefix), after)
+
+    def open(self, key: str) -> BinaryIO:
+        return streams.opened(self, key)
+
+    def create(self, key: str, data: bytes) -> Version:
+        return settled(key, lambda: self._put(key, data, IfNoneMatch="*"), same(lambda: self.get(key), data), Conflict)
+
+    def create_from(self, key: str, source: BinaryIO) -> Version:
+        pieces = streams.chunks(source)
+        first = next(pieces)
+        if len(first) < streams.CHUNK:
+            return self.create(key, first)
+        return self._create_in_parts(sound(key), chain([first], pieces))
+
+    def replace(self, key: str, data: bytes, version: Version) -> Version:
+        small(key, data)
+        return settled(key, lambda: self._put(key, data, IfMatch=version), same(lambda: self.get(key), data))
+
+    def delete(self, key: str, version: Version) -> None:
+        settled(key, lambda: self._deleted(key, version), lambda: self._gone(key))
+
+    def _got(self, key: str) -> Object:
+        with translated(sound(key)):
+            reply = self._s3.get_object(Bucket=self._bucket, Key=key)
+            with reply["Body"] as body:
+                return Object(body.read(), Version(reply["ETag"]), reply["LastModified"])
+
+    def _headed(self, key: str) -> Meta:
+        with translated(sound(key)):
+            reply = self._s3.head_object(Bucket=self._bucket, Key=key)
+        return Meta(key, reply["ContentLength"], Version(reply["ETag"]), reply["LastModified"])
+
+    def _cut(self, key: str, start: int, size: int) -> Object:
+        try:
+            with translated(sound(key)):
+                bites = f"bytes={start}-{start + max(size, 1) - 1}"  # a range has at least one byte
+                reply = self._s3.get_object(Bucket=self._bucket, Key=key, Range=bites)
+                with reply["Body"] as body:
+                    return Object(body.read()[:size], Version(reply["ETag"]), reply["LastModified"])
+        except Beyond:
+            meta = self._headed(key)
+            return Object(b"", meta.version, meta.at)
+
+    def _listed(self, prefix: str, after: str) -> Iterator[str]:
+        """Each page begins after the last key of the one before, so a listing can be taken up anywhere."""
+        while True:
+            page, more = patiently(lambda after=after: self._page(prefix, after))  # type: ignore[misc]  # mypy cannot infer it
+            yield from (key for key in page if not flaw(key))
+            if not more:
+                return
+            after = page[-1]
+
+    def _page(self, prefix: str, after: str) -> tuple[Sequence[str], bool]:
+        with translated(prefix or self._bucket):
+            reply = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=prefix, StartAfter=after)
+        return [found["Key"] for found in reply.get("Contents", ())], reply["IsTruncated"]
+
+    def _put(self, key: str, data: bytes, **condition: str) -> Version:
+        with translated(sound(key), NoSuchKey=Conflict):  # deleted since we read it
+            reply = self._s3.put_object(Bucket=self._bucket, Key=key, Body=data, **condition)  # type: ignore[arg-type]  # mypy takes them for any argument
+        return Version(reply["ETag"])
+
+    def _deleted(self, key: str, version: Version) -> bool:
+        with translated(sound(key), NoSuchKey=Conflict):
+            self._s3.delete_object(Bucket=self._bucket, Key=key, IfMatch=version)
+        return True
+
+    def _gone(self, key: str) -> bool | None:
+        try:
+            self.head(key)
+        except NotFound:
+            return True
+        return None
+
+    def _create_in_parts(self, key: str, pieces: Iterator[bytes]) -> Version:
+        """As `create`. What is abandoned midway is removed here, or by the bucket's lifecycle if we are killed."""
+        upload = patiently(lambda: self._begun(key))
+        try:
+            parts: list[CompletedPartTypeDef] = []
+            seen, size = hashlib.sha256(), 0
+            for piece in pieces:
+                parts.append(patiently(lambda piece=piece: self._sent(key, upload, len(parts) + 1, piece)))  # type: ignore[misc]  # mypy cannot infer it
+                seen.update(piece)
+                size += len(piece)
+            ours = partial(self._holding, key, size, seen.hexdigest())
+            return settled(key, lambda: self._joined(key, upload, parts), ours, Conflict)
+        except BaseException:
+            with suppress(Exception):
+                self._s3.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
+            raise
+
+    def _begun(self, key: str) -> str:
+        with translated(sound(key)):
+            return self._s3.create_multipart_upload(Bucket=self._bucket, Key=key)["UploadId"]
+
+    def _sent(self, key: str, upload: str, number: int, piece: bytes) -> "CompletedPartTypeDef":
+        with translated(key):
+            reply = self._s3.upload_part(Bucket=self._bucket, Key=key, UploadId=upload, PartNumber=number, Body=piece)
+        return {"PartNumber": number, "ETag": reply["ETag"]}
+
+    def _joined(self, key: str, upload: str, parts: "Sequence[CompletedPartTypeDef]") -> Version:
+        with translated(key, NoSuchUpload=Conflict):  # an earlier attempt has joined them
+            reply = self._s3.complete_multipart_upload(
+                Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
+            )
+        return Version(reply["ETag"])
+
+    def _holding(self, key: str, size: int, digest: str) -> Version | None:
+        """The version of the object at `key`, if it has these bytes."""
+        now = self.head(key)
+        if now.size != size:
+            return None
+        with self.open(key) as stream:
+            return now.version if streams.digest_of(stream) == digest else None
+
+
+class Beyond(Exception):
+    """The part asked for begins behind the end of its object."""
+
+
+MEANING: dict[str, type[SamaraError] | type[Beyond]] = {
+    "NoSuchKey": NotFound,
+    "404": NotFound,  # an answer to HEAD has no body to say more
+    "InvalidRange": Beyond,
+    "416": Beyond,
+    "PreconditionFailed": Conflict,
+    "412": Conflict,
+    "ConditionalRequestConflict": Unavailable,  # two conditional writes met, and neither has landed yet
+    "OperationAborted": Unavailable,
+    "RequestTimeout": Unavailable,
+    "SlowDown": Unavailable,
+    "Throttling": Unavailable,
+    "ThrottlingException": Unavailable,
+    "KeyTooLongError": Rejected,
+    "EntityTooLarge": Rejected,
+    "NoSuchBucket": Misconfigured,
+    "AccessDenied": Misconfigured,
+    "403": Misconfigured,
+    "AllAccessDisabled": Misconfigured,
+    "AuthorizationHeaderMalformed": Misconfigured,  # another region
+    "PermanentRedirect": Misconfigured,  # the same
+    "301": Misconfigured,
+    "ExpiredToken": Misconfigured,
+    "InvalidAccessKeyId": Misconfigured,
+    "InvalidToken": Misconfigured,
+    "SignatureDoesNotMatch": Misconfigured,
+    "RequestTimeTooSkewed": Misconfigured,  # this machine's clock is wrong
+    "MethodNotAllowed": Unsupported,
+    "NotImplemented": Unsupported,
+}
+UNREACHED = (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.IncompleteReadError)
+
+
+@contextmanager
+def translated(key: str, **here: type[SamaraError]) -> Iterator[None]:
+    """Raise our error for S3's, with S3's as the cause. Codes we don't know pass through, unless S3 is to blame."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        meaning = {**MEANING, **here}.get(code)
+        if meaning is None and error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+            meaning = Unavailable
+        if meaning is None:
+            raise
+        raise meaning(key, *said(code, meaning)) from error
+    except UNREACHED as error:
+        raise Unavailable(key, f"S3 was not reached, or did not answer in time ({type(error).__name__})") from error
+    except exceptions.BotoCoreError as error:  # no credentials, no region and the like
+        raise Misconfigured(key, str(error)) from error
+
+
+WAYS_OUT = {
+    "NoSuchBucket": "there is no such bucket: create it, or correct the address",
+    "AccessDenied": "give this identity the permissions that its catalogue entry names",
+    "403": "give this identity the permissions that its catalogue entry names",
+    "PermanentRedirect": "the bucket is in another region: add ?region= to the address",
+    "301": "the bucket is in another region: add ?region= to the address",
+    "AuthorizationHeaderMalformed": "the bucket is in another region: add ?region= to the address",
+    "ExpiredToken": "log in again",
+    "RequestTimeTooSkewed": "set this machine's clock",
+}
+
+
+def said(code: str, meaning: type[Exception]) -> tuple[str, ...]:
+    """What S3's code adds to the usual words of an error, and the way out where there is one to tell."""
+    if meaning in (NotFound, Conflict):
+        return ()
+    return ("; ".join(filter(None, (f"S3 says {code}", WAYS_OUT.get(code)))),)
+
+
+def client(address: Address, connect_s: float = CONNECT_S, read_s: float = READ_S) -> "S3Client":
+    """Without retries of its own, for they hide whether a write was sent twice."""
+    config = Config(
+        retries={"total_max_attempts": 1},
+        max_pool_connections=CONNECTIONS,
+        connect_timeout=connect_s,
+        read_timeout=read_s,
+        request_checksum_calculation="when_required" if address.endpoint else "when_supported",  # others lack them
+    )
+    return boto3.client("s3", endpoint_url=address.endpoint, region_name=address.options.get("region"), config=config)
+
+
+def object_store(settings: Settings) -> ObjectStore:
+    """Of an address `s3://bucket`, with `?region=` and, for other services, `?endpoint=`."""
+    address = parsed(settings.store, "region")
+    if address.scheme != "s3" or address.path:
+        raise Misconfigured(settings.store, "not a bucket of S3; write s3://name, without a path behind it")
+    return S3Store(client(address), address.place)

@@ -1,0 +1,74 @@
+"""Objects too large for memory, read and written in pieces of at most 8 MiB."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from samara.errors import Unavailable
+from samara.ports import Object, ObjectStore, Version
+
+CHUNK = 8 << 20
+
+
+def opened(store: ObjectStore, key: str) -> BinaryIO:
+    """The object at `key` as a stream of its parts. What fits in one is read at once, in one request."""
+    first = store.part(key, 0, CHUNK)
+    if len(first.data) < CHUNK:
+        return io.BytesIO(first.data)
+    return io.BufferedReader(Parts(store, key, first), CHUNK)
+
+
+class Parts(io.RawIOBase):
+    """Reads one write of an object, part by part, and fails rather than mix it with a later one."""
+
+    def __init__(self, store: ObjectStore, key: str, first: Object) -> None:
+        self._store = store
+        self._key = key
+        self._version: Version = first.version
+        self._held = first.data
+        self._next = len(first.data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview[int]") -> int:  # type: ignore[override]  # what BufferedReader gives it
+        if not self._held:
+            self._held = self._fetched(len(buffer))
+        bite = self._held[: len(buffer)]
+        self._held = self._held[len(bite) :]
+        buffer[: len(bite)] = bite
+        return len(bite)
+
+    def _fetched(self, size: int) -> bytes:
+        part = self._store.part(self._key, self._next, min(size, CHUNK))
+        if part.version != self._version:
+            raise Unavailable(self._key, "was replaced while it was read; read it again")
+        self._next += len(part.data)
+        return part.data
+
+
+def chunks(source: BinaryIO) -> Iterator[bytes]:
+    """All of `source` in pieces of `CHUNK` bytes, the last of which may be shorter or, alone, empty."""
+    chunk = filled(source)
+    yield chunk
+    while len(chunk) == CHUNK:
+        chunk = filled(source)
+        if chunk:
+            yield chunk
+
+
+def filled(source: BinaryIO) -> bytes:
+    """The next `CHUNK` bytes, however little `source` gives at a time."""
+    held = bytearray()
+    while len(held) < CHUNK and (bite := source.read(CHUNK - len(held))):
+        held += bite
+    return bytes(held)
+
+
+def digest_of(source: BinaryIO) -> str:
+    """The SHA-256 of what is left of a stream."""
+    seen = hashlib.sha256()
+    for chunk in chunks(source):
+        seen.update(chunk)
+    return seen.hexdigest()

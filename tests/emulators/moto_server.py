@@ -1,0 +1,72 @@
+"""moto's server, whose jobs of AWS Batch are processes of this machine instead of containers. `moto_server.py PORT`.
+
+The image of a job definition is not pulled: `python` is ours, and finds what we find. A minute of a time limit lasts
+half a second, for Batch takes no limit below a minute. An array's parent ends as its tasks do, which moto leaves out.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from moto.batch import models
+from moto.server import main
+
+HASTE = 120
+POLL_S = 0.02
+ENDED = ("SUCCEEDED", "FAILED")
+
+
+def run(job: Any) -> None:
+    """Replaces the method of moto's job that needs a Docker engine."""
+    job.job_started_at, job.status = datetime.now(), "RUNNING"  # noqa: DTZ005  # as moto has it
+    command = job._add_parameters_to_command(job._get_container_property("command", []))
+    given = {each["name"]: each["value"] for each in job._get_container_property("environment", [])}
+    if "index" in job.array_properties:
+        given["AWS_BATCH_JOB_ARRAY_INDEX"] = str(job.array_properties["index"])
+    command = [sys.executable if word == "python" else word for word in command]
+    with tempfile.TemporaryDirectory() as folder:
+        job.exit_code = watched(job, command, {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **given}, folder)
+    job._mark_stopped(success=job.exit_code == 0)
+    end_with_tasks(job)
+
+
+def watched(job: Any, command: list[str], environment: dict[str, str], folder: str) -> int:
+    """The exit code of the job, which is ended when somebody asks for it or its time is up."""
+    inside = subprocess.Popen(
+        [sys.executable, "-m", "tests.emulators.container", *command], env=environment, cwd=folder
+    )
+    deadline = time.monotonic() + (job._get_attempt_duration() or 3600) / HASTE
+    while inside.poll() is None:
+        if job.stop or time.monotonic() > deadline:
+            inside.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                inside.wait(timeout=10)
+        time.sleep(POLL_S)
+    return inside.returncode
+
+
+def end_with_tasks(task: Any) -> None:
+    parent = task.all_jobs.get(task.job_id.partition(":")[0])
+    statuses = [each.status for each in (parent and parent._child_jobs) or ()]
+    if statuses and all(status in ENDED for status in statuses):
+        parent.status = "FAILED" if "FAILED" in statuses else "SUCCEEDED"
+
+
+def terminate(job: Any, reason: str) -> None:
+    """Replaces moto's, which forgets the tasks of an array."""
+    for each in job._child_jobs or [job]:
+        if not each.stop and each.status not in ENDED:
+            each.job_stopped_reason = reason
+            each.stop = True
+
+
+models.Job.run = run  # type: ignore[method-assign, assignment]  # which is the point
+models.Job.terminate = terminate  # type: ignore[method-assign, assignment]  # the same
+
+if __name__ == "__main__":
+    main(["-H", "127.0.0.1", "-p", sys.argv[1]])
