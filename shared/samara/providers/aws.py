@@ -59,7 +59,7 @@ class S3Store:
         return streams.opened(self, key)
 
     def create(self, key: str, data: bytes) -> Version:
-        return settled(key, lambda: self._put(key, data, IfNoneMatch="*"), same(lambda: self.get(key), data), Conflict)
+        return settled(key, lambda: self._put(key, data, IfNoneMatch="*"), same(lambda: self.get(key), data))
 
     def create_from(self, key: str, source: BinaryIO) -> Version:
         pieces = streams.chunks(source)
@@ -139,7 +139,7 @@ class S3Store:
                 seen.update(piece)
                 size += len(piece)
             ours = partial(self._holding, key, size, seen.hexdigest())
-            return settled(key, lambda: self._joined(key, upload, parts), ours, Conflict)
+            return settled(key, lambda: self._joined(key, upload, parts), ours)
         except BaseException:
             with suppress(Exception):
                 self._s3.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)

@@ -11,7 +11,7 @@ our write, for payloads are named by their digest and heads carry a `write_id`.
 from collections.abc import Callable
 from typing import TypeVar
 
-from samara.errors import Conflict, NotFound, SamaraError, Unavailable, Unknown
+from samara.errors import Conflict, NotFound, Unavailable, Unknown
 from samara.patience import stand_back
 from samara.ports import Object, Version
 
@@ -31,15 +31,12 @@ def patiently(read: Callable[[], Found]) -> Found:
     return read()
 
 
-def settled(
-    key: str, write: Callable[[], Written], ours: Callable[[], Written | None], otherwise: type[SamaraError] = Unknown
-) -> Written:
+def settled(key: str, write: Callable[[], Written], ours: Callable[[], Written | None]) -> Written:
     """What `write` gives, or would have given if its answer had come.
 
     `write` raises `Conflict` when the store refused it and `Unavailable` when no clear answer came. `ours` gives
-    what it would have given, if what is at `key` now is its work, else None. `otherwise` is what a refusal after
-    a lost answer means when it is not: for a create `Conflict`, since what was created stays; for a replace
-    `Unknown`, since ours may have been there before theirs.
+    what it would have given, if what is at `key` now is its work, else None. Something else being there after a
+    lost answer makes it `Unknown`: ours may have been there before.
     """
     doubt: Unavailable | None = None
     for attempt in range(ATTEMPTS):
@@ -48,22 +45,16 @@ def settled(
         except Unavailable as error:
             doubt = error
             stand_back(attempt, FIRST_S, MOST_S)
-        except Conflict as refusal:
+        except Conflict:
             if doubt is None:
                 raise
-            return found(key, ours, otherwise, refusal)
-    return found(key, ours, Unknown, doubt)
-
-
-def found(
-    key: str, ours: Callable[[], Written | None], otherwise: type[SamaraError], cause: SamaraError | None
-) -> Written:
+            break
     try:
         written = ours()
     except (NotFound, Unavailable) as error:
         raise Unknown(key) from error
     if written is None:
-        raise otherwise(key) from cause
+        raise Unknown(key) from doubt
     return written
 
 
