@@ -18,7 +18,7 @@ from samara.core.digests import canonical, digest
 from samara.core.heads import Head
 from samara.core.records import Alert, Maker, Record
 from samara.errors import Conflict, NotFound, Rejected, Unavailable, Unknown
-from samara.patience import stand_back
+from samara.patience import Queue
 from samara.ports import JobRunner, ObjectStore
 from samara.scoped import ScopedStore
 from samara.settings import Settings
@@ -138,14 +138,19 @@ class App:
         again with the newer head whenever somebody else wrote first, so it must be pure. A write whose answer got
         lost is found again by its `write_id`.
         """
-        tried: list[str] = []
+        queue, tried = Queue(), list[str]()
         doubted: str | None = None
-        for attempt in range(ATTEMPTS):
+        for _ in range(ATTEMPTS):
             try:
                 stored = self.store.get(key)
                 before, version = kind.read(stored.data, key), stored.version
             except NotFound:
                 before, version = start or kind(), None
+            except Unavailable:
+                if not tried:
+                    raise
+                queue.lose()  # a write of ours may be there: only a look can tell
+                continue
             if before.holds(tried):
                 return before
             if doubted is not None and not before.remembers(doubted):
@@ -161,13 +166,13 @@ class App:
                 else:
                     self.store.replace(key, after.to_bytes(), version)
             except Conflict:  # somebody else wrote first
-                stand_back(attempt)
+                queue.lose()
             except Unavailable:  # or only the answer got lost: our id will tell
                 doubted = before.write_id if doubted is None else doubted
-                stand_back(attempt)
+                queue.lose()
             else:
                 return after
-        raise Unavailable(key, f"still contended, or not to be written, after {ATTEMPTS} attempts")
+        raise Unknown(key, f"still contended, or not to be written, after {ATTEMPTS} attempts")
 
     def alert(self, subject: str, what: str, why: str, at: datetime) -> None:
         """Say once what a person should hear. Who alerts need not be able to read alerts."""
@@ -177,10 +182,11 @@ class App:
 
 
 def build(settings: Settings) -> App:
-    """The app of this process: the one place where a provider is chosen."""
+    """The app of this process: the one place where providers are chosen."""
     provider = providers.load(settings.provider)
-    maker = Maker(function="samara", code=code_digest())
-    return App(provider.object_store(settings), provider.job_runner(settings), maker)
+    elsewhere = settings.jobs.startswith("libcloud:")  # nodes of another cloud than the bucket's
+    runner = (providers.load("libcloud") if elsewhere else provider).job_runner(settings)
+    return App(provider.object_store(settings), runner, Maker(function="samara", code=code_digest()))
 
 
 def copied(source: BinaryIO, target: BinaryIO) -> str:

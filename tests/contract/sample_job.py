@@ -1,4 +1,4 @@
-"""Jobs that behave in one way each: `python -m tests.contract.sample_job WAY …`. No import of ours: quick to start."""
+"""Jobs that behave in one way each: `python -m tests.contract.sample_job WAY …`. Hardly an import: quick to start."""
 
 import os
 import signal
@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from samara import tasks
 
 
 def succeed() -> None:
@@ -74,6 +76,34 @@ def kill_ourselves() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def note_task(folder: str) -> None:
+    """Write down which task we are, and of how many."""
+    with (Path(folder) / str(tasks.index())).open("a") as notes:
+        notes.write(f"of {tasks.count()}\n")
+
+
+def fail_in_task(folder: str, which: str) -> None:
+    note_task(folder)
+    if tasks.index() == int(which):
+        fail()
+
+
+def wait_in_task(folder: str, go: str) -> None:
+    note_task(folder)
+    wait_for(go)
+
+
+def meet(folder: str) -> None:
+    """End only when all of us are there."""
+    note_task(folder)
+    for task in range(tasks.count()):
+        wait_for(str(Path(folder) / str(task)))
+
+
+def hang_in_task(folder: str) -> None:
+    hang(str(Path(folder) / str(tasks.index())))
+
+
 def publish(file: str, *processes: int) -> None:
     unfinished = Path(file).with_suffix(".part")
     unfinished.write_text(" ".join(map(str, processes)))
@@ -84,7 +114,7 @@ WAYS: dict[str, Callable[..., None]] = {
     way.__name__: way
     for way in (
         succeed, fail, say, note, note_and_fail, tell_where, hang, hang_stubbornly, wait_for, leave_children,
-        hang_with_children, kill_ourselves,
+        hang_with_children, kill_ourselves, note_task, fail_in_task, wait_in_task, meet, hang_in_task,
     )
 }  # fmt: skip
 

@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from samara.errors import Rejected
 from samara.ports import Job, JobRunner, JobStatus
-from tests.contract.patience import appeared, ended, gone
+from tests.contract.patience import appeared, ended, gone, until
+
+LONG_S = 3600  # on a busy machine, and of an emulator's hour perhaps half a minute
 
 
-def a_job(name: str, way: str, *arguments: object, time_limit_s: float = 60) -> Job:
-    return Job(name, "tests.contract.sample_job", (way, *map(str, arguments)), time_limit_s)
+def a_job(name: str, way: str, *arguments: object, time_limit_s: float = LONG_S, tasks: int = 1) -> Job:
+    return Job(name, "tests.contract.sample_job", (way, *map(str, arguments)), time_limit_s, tasks=tasks)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +33,7 @@ def test_how_a_job_ends_is_how_its_program_ends(runner: JobRunner, way: str, out
 
 
 def test_a_program_that_does_not_exist_is_a_failed_job(runner: JobRunner) -> None:
-    handle = runner.submit(Job("late-1", "no.such.module", (), 60))
+    handle = runner.submit(Job("late-1", "no.such.module", (), LONG_S))
 
     assert ended(runner, handle) is JobStatus.FAILED
 
@@ -147,3 +150,77 @@ def test_what_a_job_left_running_ends_with_it(runner: JobRunner, tmp_path: Path)
 
     assert ended(runner, handle) is JobStatus.SUCCEEDED
     assert gone(processes)
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    return folder
+
+
+def read(notes: Path) -> dict[str, str]:
+    return {file.name: file.read_text() for file in sorted(notes.iterdir())}
+
+
+def test_an_array_runs_each_of_its_tasks_once_and_each_knows_which_it_is(runner: JobRunner, notes: Path) -> None:
+    handle = runner.submit(a_job("sweep-1", "note_task", notes, tasks=5))
+
+    assert ended(runner, handle) is JobStatus.SUCCEEDED
+    assert read(notes) == {str(task): "of 5\n" for task in range(5)}
+
+
+def test_a_job_alone_is_the_only_task(runner: JobRunner, notes: Path) -> None:
+    ended(runner, runner.submit(a_job("late-1", "note_task", notes)))
+
+    assert read(notes) == {"0": "of 1\n"}
+
+
+def test_the_tasks_of_an_array_run_side_by_side(runner: JobRunner, notes: Path) -> None:
+    handle = runner.submit(a_job("sweep-1", "meet", notes, tasks=2))
+
+    assert ended(runner, handle) is JobStatus.SUCCEEDED
+
+
+def test_an_array_fails_when_one_task_does_and_the_others_end_as_they_would(runner: JobRunner, notes: Path) -> None:
+    handle = runner.submit(a_job("sweep-1", "fail_in_task", notes, 1, tasks=4))
+
+    assert ended(runner, handle) is JobStatus.FAILED
+    assert sorted(read(notes)) == ["0", "1", "2", "3"]
+
+
+def test_a_cancelled_array_ends_with_all_its_tasks(runner: JobRunner, notes: Path) -> None:
+    handle = runner.submit(a_job("sweep-1", "hang_in_task", notes, tasks=2))
+    processes = appeared(notes / "0") + appeared(notes / "1")
+
+    runner.cancel(handle)
+
+    assert ended(runner, handle) is JobStatus.FAILED
+    until(lambda: gone(processes), "the end of all tasks")
+
+
+def test_the_time_limit_ends_every_task_of_an_array(runner: JobRunner, notes: Path) -> None:
+    handle = runner.submit(a_job("sweep-1", "hang_in_task", notes, tasks=2, time_limit_s=0.5))
+
+    assert ended(runner, handle) is JobStatus.FAILED
+    begun = [int(process) for process in read(notes).values()]
+    until(lambda: not any(psutil.pid_exists(process) for process in begun), "the end of all tasks")
+
+
+def test_an_array_submitted_again_after_it_failed_runs_again(runner: JobRunner, notes: Path) -> None:
+    job = a_job("sweep-1", "fail_in_task", notes, 0, tasks=2)
+    ended(runner, runner.submit(job))
+
+    ended(runner, runner.submit(job))
+
+    assert read(notes) == {"0": "of 2\nof 2\n", "1": "of 2\nof 2\n"}
+
+
+def test_an_array_submitted_again_after_it_succeeded_does_not_run_again(runner: JobRunner, notes: Path) -> None:
+    job = a_job("sweep-1", "note_task", notes, tasks=2)
+    ended(runner, runner.submit(job))
+
+    handle = runner.submit(job)
+
+    assert runner.status(handle) is JobStatus.SUCCEEDED
+    assert read(notes) == {"0": "of 2\n", "1": "of 2\n"}

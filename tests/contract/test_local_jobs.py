@@ -10,7 +10,9 @@ import psutil
 import pytest
 
 from samara.ports import Job, JobStatus
+from samara.providers import local_supervisor as supervisor
 from samara.providers.local import LocalJobs
+from samara.providers.local_jobs import attempt_of
 from samara.settings import Settings
 from tests.contract.patience import appeared, ended, gone, until
 
@@ -27,6 +29,10 @@ def runner(home: Path) -> LocalJobs:
 
 def a_job(name: str, way: str, *arguments: object, time_limit_s: float = 60) -> Job:
     return Job(name, "tests.contract.sample_job", (way, *map(str, arguments)), time_limit_s)
+
+
+def an_array(tasks: int, way: str, *arguments: object) -> Job:
+    return Job("sweep-1", "tests.contract.sample_job", (way, *map(str, arguments)), 60, tasks=tasks)
 
 
 def supervisor_of(process: psutil.Process) -> psutil.Process:
@@ -176,3 +182,77 @@ def test_a_job_is_not_a_child_of_who_submitted_it(runner: LocalJobs, tmp_path: P
 
     assert process not in psutil.Process().children(recursive=True)
     runner.cancel(handle)
+
+
+def test_a_cancelled_array_ends_with_the_tasks_that_still_wait_for_a_processor(
+    runner: LocalJobs, home: Path, tmp_path: Path
+) -> None:
+    handle = runner.submit(an_array(supervisor.AT_ONCE + 2, "hang_in_task", tmp_path))
+    processes = [process for task in range(supervisor.AT_ONCE) for process in appeared(tmp_path / str(task))]
+
+    runner.cancel(handle)
+
+    assert runner.status(handle) is JobStatus.FAILED
+    assert runner.why(handle) == "task 0 ended by SIGTERM"
+    assert gone(processes)
+    assert list((home / "jobs/sweep-1").glob("group-*")) == [], "or a later cancel could end a stranger"
+
+
+def test_no_task_starts_any_more_though_who_cancelled_the_array_was_killed_at_once(
+    runner: LocalJobs, home: Path, tmp_path: Path
+) -> None:
+    handle = runner.submit(an_array(supervisor.AT_ONCE + 2, "wait_in_task", tmp_path, tmp_path / "go"))
+    begun = {str(task) for task in range(supervisor.AT_ONCE)}
+    until(lambda: {file.name for file in tmp_path.glob("[0-9]*")} == begun, "the first tasks")
+
+    (home / "jobs/sweep-1" / f"cancelled-{attempt_of(home / 'jobs/sweep-1')}").touch()
+    (tmp_path / "go").touch()
+
+    assert ended(runner, handle) is JobStatus.FAILED
+    assert {file.name for file in tmp_path.glob("[0-9]*")} == begun
+
+
+def test_more_tasks_than_processors_all_run(runner: LocalJobs, tmp_path: Path) -> None:
+    many = 2 * supervisor.AT_ONCE + 1
+
+    assert ended(runner, runner.submit(an_array(many, "note_task", tmp_path))) is JobStatus.SUCCEEDED
+
+    assert len(list(tmp_path.glob("[0-9]*"))) == many
+
+
+def test_each_task_of_an_array_has_a_folder_of_its_own(runner: LocalJobs, home: Path) -> None:
+    ended(runner, runner.submit(an_array(2, "note_task", ".")))
+
+    assert sorted(str(file.relative_to(home)) for file in home.glob("jobs/*/work/*/*")) == [
+        "jobs/sweep-1/work/0/0",
+        "jobs/sweep-1/work/1/1",
+    ]
+
+
+def test_it_is_known_which_task_failed_and_why(runner: LocalJobs, tmp_path: Path) -> None:
+    handle = runner.submit(an_array(3, "fail_in_task", tmp_path, 1))
+    ended(runner, handle)
+
+    assert runner.why(handle) == "task 1 ended with exit code 3"
+
+
+def test_an_array_whose_supervisor_is_killed_can_still_be_cancelled(runner: LocalJobs, tmp_path: Path) -> None:
+    handle = runner.submit(an_array(2, "hang_in_task", tmp_path))
+    processes = appeared(tmp_path / "0") + appeared(tmp_path / "1")
+    supervisor_of(processes[0]).kill()
+
+    orphaned = runner.status(handle)
+    runner.cancel(handle)
+
+    assert orphaned is JobStatus.RUNNING
+    assert runner.status(handle) is JobStatus.LOST
+    assert gone(processes)
+
+
+def test_a_cancelled_array_runs_whole_when_it_is_submitted_again(runner: LocalJobs, tmp_path: Path) -> None:
+    handle = runner.submit(an_array(2, "hang_in_task", tmp_path))
+    runner.cancel(handle)
+
+    runner.submit(an_array(2, "succeed"))
+
+    assert ended(runner, handle) is JobStatus.SUCCEEDED

@@ -41,7 +41,7 @@ def test_ctrl_c_in_the_middle_of_the_demo_leaves_no_process_behind(tmp_path: Pat
     home = tmp_path / ".samara"
     with subprocess.Popen(demo(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         deadline = time.monotonic() + 60
-        while not list(home.glob("jobs/*/group.json")):
+        while not list(home.glob("jobs/*/group-*.json")):
             assert time.monotonic() < deadline
             time.sleep(0.05)
 

@@ -2,7 +2,8 @@
 
 Its supervisor and the job hold the folder's lock while they live, so any process can ask how it is, and kill -9 of
 any of them is seen. `log` holds what the job said, `work` is its current directory. Limits of memory and the number
-of GPUs are the clouds' business: here a job gets what the machine has.
+of GPUs are the clouds' business: here a job gets what the machine has. The tasks of one job share its log; each has
+a folder of its own below `work`.
 """
 
 import os
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from signal import SIGKILL, SIGTERM, Signals
+from signal import SIGKILL, SIGTERM
 from typing import Any
 from uuid import uuid4
 
@@ -71,7 +72,7 @@ class LocalJobs:
 
     def _start(self, job: Job, folder: Path, lock: int) -> None:
         command = [sys.executable, "-P", "-m", job.module, *job.arguments]
-        plan = {"attempt": uuid4().hex, "command": command, "time_limit_s": job.time_limit_s}
+        plan = {"attempt": uuid4().hex, "command": command, "tasks": job.tasks, "time_limit_s": job.time_limit_s}
         supervisor.write(folder / "job.json", plan)
         with open(folder / "log", "ab", opener=private) as log:
             launched = subprocess.run(  # noqa: S603  # our own program
@@ -105,24 +106,20 @@ class LocalJobs:
 
     def _end(self, handles: Iterable[str]) -> None:
         """Ask all of them to end, end those that do not, and come back when all are gone."""
-        left = list(handles)
+        left = [handle for handle in handles if self.status(handle) is JobStatus.RUNNING]
+        for handle in left:
+            (self._folder(handle) / f"cancelled-{attempt_of(self._folder(handle))}").touch()
         for number, patience_s in ((SIGTERM, supervisor.GRACE_S), (SIGKILL, LAST_S)):
-            told: set[str] = set()
+            told: set[int] = set()
             deadline = time.monotonic() + patience_s
             while left and time.monotonic() < deadline:
                 left = [handle for handle in left if self.status(handle) is JobStatus.RUNNING]
-                told |= {handle for handle in left if handle not in told and self._signalled(handle, number)}
+                for group in {group for handle in left for group in groups_of(self._folder(handle))} - told:
+                    supervisor.send(group, number)
+                    told.add(group)
                 time.sleep(POLL_S if left else 0)
         if left:
             raise Unavailable(left[0], "does not end though it was killed; is it waiting for a disk?")
-
-    def _signalled(self, handle: str, number: Signals) -> bool:
-        """Whether there was a process group to signal. There is none in a job's first milliseconds."""
-        folder = self._folder(handle)
-        known = of_last_attempt(folder, "group.json")
-        if known:
-            supervisor.send(known["group"], number)
-        return bool(known)
 
     def _folder(self, name: str) -> Path:
         if "/" in sound(name):
@@ -130,8 +127,17 @@ class LocalJobs:
         return self._jobs / name
 
 
+def groups_of(folder: Path) -> list[int]:
+    """The process groups of its running tasks. A task has none in its first milliseconds."""
+    notes = [of_last_attempt(folder, file.name) for file in folder.glob("group-*.json")]
+    return [note["group"] for note in notes if note]
+
+
 def of_last_attempt(folder: Path, name: str) -> dict[str, Any]:
     """A document of the supervisor's, or nothing when it tells of an earlier attempt."""
     found = supervisor.read(folder / name)
-    attempt = supervisor.read(folder / "job.json").get("attempt")
-    return found if found.get("attempt") == attempt else {}
+    return found if found.get("attempt") == attempt_of(folder) else {}
+
+
+def attempt_of(folder: Path) -> str | None:
+    return supervisor.read(folder / "job.json").get("attempt")
