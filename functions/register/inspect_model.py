@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no type hints
+from google.protobuf.message import DecodeError
 
 LARGEST = 512 << 20  # bytes
 MOST_NODES = 20_000

@@ -1,6 +1,6 @@
 """Programs that tests start as processes of their own, to kill them or to let many of them race.
 
-`python -m tests.contract.programs NAME FOLDER …`. Each forks from one small process with a single thread, which is
+`python -m tests.contract.programs NAME PLACE …`. Each forks from one small process with a single thread, which is
 quick and safe; pytest itself has threads.
 """
 
@@ -10,20 +10,23 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from samara import providers
 from samara.app import App
-from samara.core.aliases import Aliases
+from samara.core import keys
+from samara.core.heads import Head
 from samara.core.records import Maker
-from samara.errors import Conflict
-from samara.ports import Job
+from samara.errors import Conflict, NotFound
+from samara.patience import Queue
+from samara.ports import Job, ObjectStore
+from samara.providers.addresses import provider_of
 from samara.providers.local import LocalJobs, LocalStore
 from samara.providers.memory import MemoryJobs
 from samara.settings import Settings
 
-NOON = datetime(2013, 2, 14, 12, 0, tzinfo=UTC)
 HEAD = "aliases/late.json"
 FRESH = "models/late/0000000001.json"
 OLD = b"old " * 10_000
@@ -38,10 +41,10 @@ WRITES: dict[str, Callable[[LocalStore], object]] = {
 TOUCHES_THE_DISK = {"open", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "fcntl.flock"}
 
 
-def killed_everywhere(folder: Path, name: str) -> None:
+def killed_everywhere(folder: str, name: str) -> None:
     """Leave one home for each system call that the write `name` makes: killed by -9 just before that call."""
     for number in itertools.count(1):
-        home = folder / f"{number:03d}"
+        home = Path(folder) / f"{number:03d}"
         store = LocalStore(home / "bucket")
         store.create(HEAD, OLD)
         child = os.fork()
@@ -50,7 +53,7 @@ def killed_everywhere(folder: Path, name: str) -> None:
             WRITES[name](store)
             os._exit(0)
         if os.waitpid(child, 0)[1] == 0:
-            home.rename(folder / "unharmed")
+            home.rename(Path(folder) / "unharmed")
             return
 
 
@@ -64,38 +67,66 @@ def kill_before(number: int) -> None:
     sys.addaudithook(hook)
 
 
-def swaps(folder: Path, processes: str, each: str) -> None:
-    """Many processes that each move the aliases of one model a number of times."""
+class Ledger(Head):
+    """A head that is nothing but its history."""
+
+    writes: tuple[str, ...] = ()
+
+
+def swaps(address: str, processes: str, each: str) -> None:
+    """Many processes that each write into one head a number of times."""
+    providers.load(provider_of(address))  # imported once, before they part
 
     def swap(process: int) -> None:
-        app = App(LocalStore(folder / "bucket"), MemoryJobs(), Maker(function="test", code="0" * 64))
+        app = App(providers.store_at(address), MemoryJobs(), Maker(function="test", code="0" * 64))
         for number in range(int(each)):
-            cause = f"{process}-{number}"
-            app.swap(Aliases, HEAD, lambda now, cause=cause: moved(now, cause))  # type: ignore[misc]  # mypy cannot infer it
+            app.swap(Ledger, HEAD, partial(with_one_more, f"{process}-{number}"))
 
     together(int(processes), swap)
 
 
-def moved(now: Aliases, cause: str) -> Aliases:
-    return now.moved(champion=len(now.moves) + 1, challenger=None, at=NOON, cause=cause)
+def with_one_more(write: str, now: Ledger) -> Ledger:
+    return now.model_copy(update={"writes": (*now.writes, write)})
 
 
-def numbers(folder: Path, processes: str, each: str) -> None:
+def numbers(address: str, processes: str, each: str) -> None:
     """Many processes that each take the next free number of versions a number of times."""
+    providers.load(provider_of(address))
 
     def take(process: int) -> None:
-        store = LocalStore(folder / "bucket")
+        store, free = providers.store_at(address), 1
         for number in range(int(each)):
-            taken = False
-            while not taken:
-                free = len(list(store.list("models/late/"))) + 1
+            queue = Queue()
+            while True:
+                free = first_free(store, free)
                 try:
-                    store.create(f"models/late/{free:010d}.json", b"%d-%d" % (process, number))
-                    taken = True
+                    store.create(keys.version("late", free), b"%d-%d" % (process, number))
                 except Conflict:
-                    continue
+                    queue.lose()
+                else:
+                    break
 
     together(int(processes), take)
+
+
+def first_free(store: ObjectStore, number: int) -> int:
+    """The first free number from this one on, where all before a free one are taken."""
+    step = 1
+    while taken(store, number + step - 1):
+        number += step
+        step *= 2
+    while step > 1:
+        step //= 2
+        number += step if taken(store, number + step - 1) else 0
+    return number
+
+
+def taken(store: ObjectStore, number: int) -> bool:
+    try:
+        store.head(keys.version("late", number))
+    except NotFound:
+        return False
+    return True
 
 
 def together(count: int, work: Callable[[int], None]) -> None:
@@ -122,18 +153,18 @@ def child_of(work: Callable[[int], None], number: int, waiting: int, start: int)
         os._exit(1)
 
 
-def submit_and_die(folder: Path, job: str, *arguments: str) -> None:
+def submit_and_die(folder: str, job: str, *arguments: str) -> None:
     """Submit a job and be killed together with everything of our process group."""
-    runner = LocalJobs(Settings(home=folder))
+    runner = LocalJobs(Settings(home=Path(folder)))
     runner.submit(Job(job, "tests.contract.sample_job", arguments, time_limit_s=60))
     os.killpg(0, signal.SIGKILL)
 
 
-def submit_together(folder: Path, processes: str, job: str, *arguments: str) -> None:
+def submit_together(folder: str, processes: str, job: str, *arguments: str) -> None:
     """Many processes that submit the same job at once."""
 
     def submit(_: int) -> None:
-        LocalJobs(Settings(home=folder)).submit(Job(job, "tests.contract.sample_job", arguments, time_limit_s=60))
+        LocalJobs(Settings(home=Path(folder))).submit(Job(job, "tests.contract.sample_job", arguments, time_limit_s=60))
 
     together(int(processes), submit)
 
@@ -143,4 +174,4 @@ PROGRAMS: dict[str, Callable[..., None]] = {
 }
 
 if __name__ == "__main__":
-    PROGRAMS[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
+    PROGRAMS[sys.argv[1]](*sys.argv[2:])

@@ -13,10 +13,10 @@ import pytest
 
 from samara.errors import Conflict, NotFound, Unavailable, Unknown
 from samara.ports import Object, ObjectStore, Version
-from samara.providers import aws, certainty, store_at, streams
+from samara.providers import aws, azure, certainty, gcp, store_at, streams
 from samara.providers.addresses import parsed
 from tests.contract.patience import until
-from tests.emulators import s3
+from tests.emulators import azurite, gcs, s3
 from tests.emulators.unreliable import Fault, Network, network
 
 READ_S = 0.4
@@ -30,8 +30,19 @@ def hasty_s3(address: str) -> ObjectStore:
     return aws.S3Store(aws.client(found, connect_s=READ_S, read_s=READ_S), found.place)
 
 
+def hasty_gcs(address: str) -> ObjectStore:
+    found = parsed(address)
+    return gcp.GcsStore(found.place, found.endpoint, connect_s=READ_S, read_s=READ_S)
+
+
+def hasty_blobs(address: str) -> ObjectStore:
+    return azure.BlobStore(azure.client(parsed(address), connect_s=READ_S, read_s=READ_S))
+
+
 CLOUDS: dict[str, tuple[Callable[[], str], Callable[[], str], Callable[[str], ObjectStore]]] = {
     "aws": (s3.endpoint, s3.fresh_bucket, hasty_s3),
+    "gcp": (gcs.endpoint, gcs.fresh_bucket, hasty_gcs),
+    "azure": (azurite.endpoint, azurite.fresh_container, hasty_blobs),
 }
 every_cloud = pytest.mark.parametrize("cloud", CLOUDS)
 

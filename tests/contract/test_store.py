@@ -316,6 +316,12 @@ BAD_KEYS = {
     "NUL": "a\0b",
     "a line break": "a\nb",
     "a control character": "a\x7fb",
+    "a control character of Latin-1": "a\x85b",
+    "a backslash": "a\\b",
+    "a character for private use": "a\ue000b",
+    "no character at all": "a\uffffb",
+    "a part that ends in a full stop": "a./b",
+    "255 parts": "/".join("x" * 255),
     "lone surrogate": "a\ud800",
     "1,025 bytes": "/".join(["x" * 255] * 4) + "/x",
     "a part of 256 bytes": "a/" + "x" * 256,
@@ -353,7 +359,7 @@ def test_a_prefix_no_sound_key_starts_with_is_refused(store: ObjectStore, prefix
 
 @pytest.mark.parametrize(
     "key",
-    ["x" * 255, "/".join(["x" * 127] * 8), "...", "..a/.b", "a b", "%2e%2e%2fb", "-rf", "~", "\u202eb", "a\\b"],
+    ["x" * 255, "/".join(["x" * 127] * 8), "..a/.b", "a b", "%2e%2e%2fb", "-rf", "~", "\u202eb"],
 )
 def test_an_odd_key_is_a_key_like_any_other(store: ObjectStore, key: str) -> None:
     store.create(key, b"x")

@@ -14,7 +14,7 @@ from samara.core.digests import digest
 from samara.core.heads import REMEMBERED
 from samara.core.records import Alert, Maker
 from samara.errors import Conflict, NotFound, Rejected, SamaraError, Unavailable, Unknown
-from samara.ports import ObjectStore, Version
+from samara.ports import Object, ObjectStore, Version
 from samara.providers.memory import MemoryStore
 from tests.conftest import NOON
 
@@ -212,6 +212,37 @@ def test_a_write_that_failed_before_it_happened_is_tried_again(whole: App) -> No
 
     assert [move.cause for move in after.moves] == ["one", "two"]
     assert store.writes == 5
+
+
+class Unreadable(Unreliable):
+    """A store that after a lost answer cannot be read either, so many times."""
+
+    unread: int = 0
+
+    def get(self, key: str) -> Object:
+        if self.writes and self.unread:
+            self.unread -= 1
+            raise Unavailable(key)
+        return super().get(key)
+
+
+@pytest.mark.parametrize("lost", LOST.values(), ids=LOST)
+def test_a_lost_write_is_looked_for_until_the_head_can_be_read(whole: App, lost: SamaraError) -> None:
+    store = Unreadable(faults=[lost])
+    store.unread = 2
+
+    after = over(store, whole).swap(Aliases, HEAD, moved_by("one"))
+
+    assert [move.cause for move in after.moves] == ["one"]
+
+
+def test_a_lost_write_that_can_never_be_read_is_unknown_not_undone(whole: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apps, "ATTEMPTS", 3)
+    store = Unreadable(faults=[Unavailable(HEAD)])
+    store.unread = 9
+
+    with pytest.raises(Unknown, match=r"aliases/late\.json"):
+        over(store, whole).swap(Aliases, HEAD, moved_by("one"))
 
 
 def overtaken(by: int, lost: SamaraError, whole: App) -> App:

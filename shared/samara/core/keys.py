@@ -31,6 +31,10 @@ ALERTS = "alerts/"
 CONFIG = "config/"
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+MOST_SEGMENTS = 254  # on Azure
+UNFIT = re.compile(  # controls, which XML cannot list; the backslash, which Azure turns around; what is no character
+    r"[\x00-\x1f\x7f-\x9f\\\ue000-\uf8ff\ufdd0-\ufdef\ufffe\uffff\U000f0000-\U0010ffff]"
+)
 LONGEST = 512  # bytes of a landing key: the clouds allow 1,024, and what we derive from it is longer
 
 
@@ -84,14 +88,21 @@ def flaw(key: str) -> str:
         size = len(key.encode())
     except UnicodeEncodeError:
         return "is not valid UTF-8"
-    segments = key.split("/")
-    if any(segment in ("", ".", "..") for segment in segments):
-        return "has . or .. or an empty part between its slashes"
-    if any(letter < " " or letter == "\x7f" for letter in key):
-        return "has a control character, such as a line break"
     if size > LONGEST_KEY:
         return f"has {size:,} bytes; a key may have {LONGEST_KEY:,}"
-    if size > LONGEST_SEGMENT and any(len(segment.encode()) > LONGEST_SEGMENT for segment in segments):
+    if unfit := UNFIT.search(key):
+        return f"has the character {unfit.group()!a}, which not every store can hold"
+    return flaw_between_slashes(key.split("/"))
+
+
+def flaw_between_slashes(segments: list[str]) -> str:
+    if any(segment in ("", ".", "..") for segment in segments):
+        return "has . or .. or an empty part between its slashes"
+    if any(segment.endswith(".") for segment in segments):
+        return "has a part that ends in a full stop"
+    if len(segments) > MOST_SEGMENTS:
+        return f"has {len(segments)} parts between its slashes; a key may have {MOST_SEGMENTS}"
+    if any(len(segment.encode()) > LONGEST_SEGMENT for segment in segments):
         return f"has more than {LONGEST_SEGMENT} bytes between two slashes"
     return ""
 

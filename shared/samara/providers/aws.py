@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchJobs", "S3Store", "job_runner", "object_store"]
 
-CONNECTIONS = 32  # as many as a busy process has threads
+CONNECTIONS = 64  # as many as a busy process has threads
 CONNECT_S, READ_S = 5.0, 30.0
 
 
@@ -219,7 +219,8 @@ def translated(key: str, **here: type[SamaraError]) -> Iterator[None]:
             meaning = Unavailable
         if meaning is None:
             raise
-        raise meaning(key, *said(code, meaning)) from error
+        subject = str(error.response["Error"].get("BucketName") or key)  # S3 names the bucket when that is the trouble
+        raise meaning(subject, *said(code, meaning)) from error
     except UNREACHED as error:
         raise Unavailable(key, f"S3 was not reached, or did not answer in time ({type(error).__name__})") from error
     except exceptions.BotoCoreError as error:  # no credentials, no region and the like

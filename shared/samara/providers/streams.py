@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from samara.errors import Unavailable
+from samara.errors import NotFound, Unavailable
 from samara.ports import Object, ObjectStore, Version
 
 CHUNK = 8 << 20
@@ -26,25 +26,30 @@ class Parts(io.RawIOBase):
         self._store = store
         self._key = key
         self._version: Version = first.version
-        self._held = first.data
+        self._held = memoryview(first.data)
         self._next = len(first.data)
+        self._ended = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "memoryview[int]") -> int:  # type: ignore[override]  # what BufferedReader gives it
-        if not self._held:
-            self._held = self._fetched(len(buffer))
+        if not self._held and not self._ended:
+            self._held = memoryview(self._fetched())
         bite = self._held[: len(buffer)]
         self._held = self._held[len(bite) :]
         buffer[: len(bite)] = bite
         return len(bite)
 
-    def _fetched(self, size: int) -> bytes:
-        part = self._store.part(self._key, self._next, min(size, CHUNK))
+    def _fetched(self) -> bytes:
+        try:
+            part = self._store.part(self._key, self._next, CHUNK)
+        except NotFound as error:
+            raise Unavailable(self._key, "was removed while it was read") from error
         if part.version != self._version:
             raise Unavailable(self._key, "was replaced while it was read; read it again")
         self._next += len(part.data)
+        self._ended = len(part.data) < CHUNK
         return part.data
 
 
