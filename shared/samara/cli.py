@@ -224,13 +224,23 @@ def replay(settings: Settings, prefix: str) -> None:
 
 
 @main.command()
+@click.option("--store", metavar="ADDRESS", help="Examine this bucket instead: s3://… gs://… az://… file:…")
 @click.pass_obj
-def doctor(settings: Settings) -> None:
-    """Check this machine and this project, and say what to mend. Ends with 1 when something is wrong."""
-    from samara import console
+def doctor(settings: Settings, store: str | None) -> None:
+    """Check this machine and this project, and say what to mend. Ends with 1 when something is wrong.
+
+    With --store, see whether a bucket of yours keeps every promise that Samara relies on. It is tried out below a
+    prefix of its own, samara-doctor/, which is removed again.
+    """
+    from samara import conformance, console, providers
     from samara import doctor as checks
 
-    if not console.checks(checks.run(settings)):
+    if store:
+        console.err.print("This takes up to a minute, and writes some 50 MB that are removed again.")
+        fine = console.promises(store, conformance.examined(providers.store_at(store)))
+    else:
+        fine = console.checks(checks.run(settings))
+    if not fine:
         raise click.exceptions.Exit(1)
 
 

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from samara import admin, project
 from samara.app import App
+from samara.conformance import Verdict
 from samara.core import keys, lineage
 from samara.core.records import Alert, ModelVersion
 from samara.dev.platform import Platform
@@ -150,6 +152,23 @@ def checks(findings: Iterable[Finding]) -> bool:
             Text.assemble(FINE if finding.fine else WRONG, f" {finding.subject:<10} {finding.says}"), soft_wrap=True
         )
     return fine
+
+
+def promises(address: str, verdicts: Iterable[Verdict]) -> bool:
+    """Show each promise of a store as it is examined, and what a broken one rules out. Whether all were kept."""
+    table = Table("", "promise", "what was seen", box=None, pad_edge=False)
+    broken: list[Verdict] = []
+    with Live(table, console=out, refresh_per_second=4):
+        for verdict in verdicts:
+            table.add_row(FINE if verdict.fine else WRONG, verdict.promise.name, verdict.says)
+            broken += [] if verdict.fine else [verdict]
+    out.print()
+    if not broken:
+        out.print(f"{address} keeps every promise Samara relies on.", soft_wrap=True)
+    for verdict in broken:
+        ruled_out = f"{address} breaks {verdict.promise.name}, so it cannot be used for {verdict.promise.needed_for}."
+        out.print(Text.assemble(WRONG, f" {ruled_out}"), soft_wrap=True)
+    return not broken
 
 
 def platform_address(settings: Settings) -> str | None:
