@@ -67,12 +67,17 @@ def served(model: str, app: App) -> tuple[int, Definition]:
 
 
 def due(definition: Definition, at: datetime, app: App) -> Iterator[Window]:
-    """The closed windows that have captures and no report yet, oldest first."""
+    """The closed windows that have captures and no report yet, oldest first. Listing skips those without."""
     model, size = definition.model, definition.drift.window
     reported = set(app.store.list(f"{keys.DRIFT}{model}/"))
+    found = ""
     for window in windows.closed(at, size, LOOKBACK[size]):
-        asked = app.store.list(prefix(keys.CAPTURES, model, window))
-        if keys.drift(model, window) not in reported and next(iter(asked), None):
+        start = prefix(keys.CAPTURES, model, window)
+        if found < start:
+            found = next(app.store.list(f"{keys.CAPTURES}{model}/", after=start), "")
+        if not found:
+            return
+        if found.startswith(start) and keys.drift(model, window) not in reported:
             yield window
 
 

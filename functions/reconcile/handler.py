@@ -18,7 +18,7 @@ from samara.core import keys
 from samara.core.aliases import Aliases
 from samara.core.definition import Definition, parse
 from samara.core.heads import ModelHead
-from samara.core.records import Decision, ModelVersion, Result, Run, Submission
+from samara.core.records import Decision, ModelVersion, Result, Run, Submission, Validation
 from samara.entry import on_tick
 from samara.errors import NotFound, Rejected
 from samara.events import Tick, Wake
@@ -38,7 +38,7 @@ def run(event: Tick, app: App) -> list[Wake]:
     wakes = [
         *rules.unread(landed, frozenset(app.store.list(keys.RECEIPTS))),
         *rules.unvalidated(batches, frozenset(validations)),
-        *rules.undecided(definitions, validations, reports, frozenset(decisions)),
+        *worth_training(app, rules.undecided(definitions, validations, reports, frozenset(decisions)), event.at),
         *unsubmitted(app, decisions, frozenset(results), event.at),
         *unfinished_registrations(app, results, event.at),
     ]
@@ -74,6 +74,14 @@ def defined(app: App, at: datetime) -> Iterator[Definition]:
                 yield parse(app.blob(head.definition), key)
         except (NotFound, Rejected) as error:
             app.alert(key, "unreadable definition", str(error), at)
+
+
+def worth_training(app: App, wakes: Iterable[Wake], at: datetime) -> Iterator[Wake]:
+    """Without those for refused batches, which train would look at once a minute, for ever, and leave alone."""
+    for wake in wakes:
+        found = intact(app, Validation, [wake.key] if wake.key.startswith(keys.VALIDATIONS) else [], at)
+        if not wake.key.startswith(keys.VALIDATIONS) or any(record.verdict == "accepted" for _, record in found):
+            yield wake
 
 
 def unsubmitted(app: App, decisions: list[str], results: frozenset[str], at: datetime) -> Iterator[Wake]:
@@ -121,14 +129,14 @@ def died(app: App, planned: Run, run_key: str, status: JobStatus, at: datetime) 
 
 
 def unfinished_registrations(app: App, results: list[str], at: datetime) -> Iterator[Wake]:
-    """Results without a version, and newest versions the aliases have not heard of."""
+    """Results without a version, and versions the aliases have not heard of."""
     for model in dict.fromkeys(keys.owner(key) for key in results):
         mine = intact(app, Result, (key for key in results if keys.owner(key) == model), at)
         succeeded = [key for key, result in mine if result.status == "succeeded"]
         versions = [version for _, version in intact(app, ModelVersion, app.store.list(f"{keys.MODELS}{model}/"), at)]
         yield from rules.unregistered(succeeded, versions)
         aliases = app.find_head(Aliases, keys.aliases(model)) or Aliases()
-        yield from rules.unmoved(versions[-1] if versions else None, aliases)
+        yield from rules.unmoved(versions, aliases)
 
 
 handler = on_tick(run)

@@ -48,7 +48,9 @@ def unregistered(results: Iterable[str], versions: Iterable[ModelVersion]) -> It
             yield Wake("register", key)
 
 
-def unmoved(newest: ModelVersion | None, aliases: Aliases) -> Iterator[Wake]:
-    """The newest version, when its registration ended before the aliases had heard of it."""
-    if newest is not None and not aliases.caused(newest.digest):
-        yield Wake("register", keys.result(keys.run(newest.model, newest.run)))
+def unmoved(versions: Iterable[ModelVersion], aliases: Aliases) -> Iterator[Wake]:
+    """Versions whose registration ended before the aliases had heard of them."""
+    heard = {move.cause for move in aliases.moves}
+    for version in versions:
+        if version.digest not in heard:
+            yield Wake("register", keys.result(keys.run(version.model, version.run)))

@@ -10,6 +10,9 @@ SamaraError
 └── Misconfigured  a deployment mistake               fail at start, tell a person
 """
 
+from collections.abc import Callable
+from functools import partial
+
 
 class SamaraError(Exception):
     """Reads `subject: why`. The subject is a key, setting or column one can go and look at."""
@@ -21,7 +24,7 @@ class SamaraError(Exception):
         self.why = why or self.usual
         super().__init__(f"{self.subject}: {self.why}")
 
-    def __reduce__(self) -> tuple[type["SamaraError"], tuple[str, str]]:
+    def __reduce__(self) -> tuple[Callable[[str, str], "SamaraError"], tuple[str, str]]:
         """Errors cross process boundaries: a worker's failure is reported by its dispatcher."""
         return type(self), (self.subject, self.why)
 
@@ -42,6 +45,9 @@ class Rejected(SamaraError):
     def __init__(self, subject: str, why: str = "", *, code: str = "rejected") -> None:
         super().__init__(subject, why)
         self.code = code
+
+    def __reduce__(self) -> tuple[Callable[[str, str], SamaraError], tuple[str, str]]:
+        return partial(type(self), code=self.code), (self.subject, self.why)
 
 
 class Unavailable(SamaraError):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 
@@ -69,10 +70,10 @@ def a_batch(whole: App) -> str:
     return key
 
 
-def a_validation(whole: App) -> str:
+def a_validation(whole: App, verdict: Literal["accepted", "refused"] = "accepted") -> str:
     key = keys.validation(keys.batch("flights", SOME))
     record = Validation(
-        made_by=whole.maker, dataset="flights", batch="1", contract=SOME, verdict="accepted", checks=(), rows=1,
+        made_by=whole.maker, dataset="flights", batch="1", contract=SOME, verdict=verdict, checks=(), rows=1,
         refused_rows=0, parts=(), profile=None,
     )  # fmt: skip
     whole.write(key, record)
@@ -108,6 +109,13 @@ def a_version(whole: App) -> ModelVersion:
 
 
 def test_an_empty_bucket_needs_nothing(app: App) -> None:
+    assert run(Tick(NOON), app) == []
+
+
+def test_a_refused_batch_is_no_reason_to_train_once_a_minute_for_ever(app: App, whole: App) -> None:
+    define(whole)
+    a_validation(whole, "refused")
+
     assert run(Tick(NOON), app) == []
 
 
@@ -211,6 +219,17 @@ def test_a_version_the_aliases_have_not_heard_of_is_registered_again(app: App, w
 
     assert before == [Wake("register", key)]
     assert run(Tick(NOON), app) == []
+
+
+def test_an_older_version_is_not_forgotten_because_a_later_one_was_quicker(app: App, whole: App) -> None:
+    key = a_result(whole)
+    first = a_version(whole)
+    second = whole.write(keys.version("late", 2), first.model_copy(update={"version": 2, "run": "another"}))
+
+    moved = aliases.registered(Aliases(), 2, passed=True, at=NOON, cause=second.digest)
+    whole.swap(Aliases, keys.aliases("late"), lambda _: moved)
+
+    assert run(Tick(NOON), app) == [Wake("register", key)]
 
 
 def test_folder_markers_and_foreign_keys_are_not_uploads(app: App, whole: App, store: MemoryStore) -> None:
