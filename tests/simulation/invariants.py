@@ -1,0 +1,289 @@
+"""What must be true whatever went wrong: of each write when it is made, and of the whole bucket when all is quiet."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from samara import admin
+from samara.app import App
+from samara.core import keys, lineage
+from samara.core.aliases import Aliases
+from samara.core.digests import canonical, digest
+from samara.core.records import (
+    Batch,
+    Capture,
+    Decision,
+    DriftReport,
+    Feedback,
+    ModelVersion,
+    Quarantine,
+    Receipt,
+    Record,
+    Result,
+    Run,
+    Submission,
+    Validation,
+    read_any,
+)
+from samara.core.windows import Window
+from samara.ports import Job
+from tests.simulation.people import DONE, MODEL, NOT_DONE, People
+from tests.simulation.suite import Suite
+
+HEADS = (keys.ALIASES, keys.CONFIG, keys.LANDING)
+
+
+def watched(suite: Suite) -> Callable[[str, bytes | None, bytes], None]:
+    """Looks at each write as it is made."""
+
+    def look(key: str, before: bytes | None, after: bytes) -> None:
+        if before is not None and not key.startswith(HEADS):
+            suite.world.wrong.append(f"{key} never changes, and was overwritten")
+        if key.startswith(keys.ALIASES):
+            was = Aliases.read(before, key).moves if before is not None else ()
+            moves = Aliases.read(after, key).moves
+            if moves[: len(was)] != was or len(moves) != len(was) + 1:
+                suite.world.wrong.append(
+                    f"{key}: its history had {len(was)} moves, and a write made other {len(moves)}"
+                )
+            if [move.number for move in moves] != list(range(1, len(moves) + 1)):
+                suite.world.wrong.append(f"{key}: its moves are not numbered from 1 without gaps")
+
+    return look
+
+
+def claimed(suite: Suite, job: Job) -> None:
+    """Looks at each job as it is handed over."""
+    if suite.bucket.find(keys.submission(job.arguments[0])) is None:
+        suite.world.wrong.append(f"job {job.name} was handed over before anybody claimed it")
+
+
+@dataclass
+class Found:
+    """The bucket when all is quiet, read once."""
+
+    suite: Suite
+    people: People
+
+    def __post_init__(self) -> None:
+        self.app: App = self.suite.app()
+        self.all = list(self.app.store.list(""))
+        self.records: dict[str, Record] = {}
+        for key in self.all:
+            if not key.startswith((*HEADS, keys.BLOBS)):
+                self.records[key] = read_any(self.app.store.get(key).data, key)
+        head = self.app.find_head(Aliases, keys.aliases(MODEL))
+        self.aliases = head or Aliases()
+        self.versions = {key: r for key, r in self.records.items() if isinstance(r, ModelVersion)}
+        self.decisions = {key: r for key, r in self.records.items() if isinstance(r, Decision)}
+        self.results = {key: r for key, r in self.records.items() if isinstance(r, Result)}
+        self.runs = {key: r for key, r in self.records.items() if isinstance(r, Run)}
+
+    @property
+    def defined(self) -> bool:
+        return keys.model_head(MODEL) in self.all
+
+    def at(self, key: str) -> Record | None:
+        return self.records.get(key)
+
+    def has_been_champion(self, version: int | None) -> bool:
+        return version is not None and any(move.champion == version for move in self.aliases.moves)
+
+
+def every_upload_is_accounted_for(found: Found) -> Iterator[str]:
+    for key in found.all:
+        if key.startswith(keys.LANDING):
+            receipt = found.at(keys.Landed(key).receipt(found.app.store.head(key).version))
+            if not isinstance(receipt, Receipt):
+                yield f"the upload {key} has no receipt"
+                continue
+            came = found.at(receipt.made_from[0].key)
+            if not isinstance(came, (Batch, Quarantine)):
+                yield f"the receipt of {key} names {receipt.made_from[0].key}, which is not there"
+            elif isinstance(came, Quarantine) and not came.reasons:
+                yield f"the upload {key} is in quarantine without a reason"
+            elif isinstance(came, Batch) and came.refused and not quarantined(found, came.source):
+                yield f"the rows refused of {key} are nowhere"
+
+
+def quarantined(found: Found, source: str) -> bool:
+    return any(isinstance(r, Quarantine) and r.source == source and r.reasons for r in found.records.values())
+
+
+def every_batch_is_measured(found: Found) -> Iterator[str]:
+    for key, batch in found.records.items():
+        if isinstance(batch, Batch) and keys.contract_head(batch.dataset) in found.all:
+            validation = found.at(keys.validation(key))
+            if not isinstance(validation, Validation):
+                yield f"the batch {key} has no validation"
+            elif validation.refused_rows and not quarantined(found, batch.source):
+                yield f"the rows refused of {key} are nowhere"
+
+
+def every_cause_has_one_decision_and_every_decision_one_run(found: Found) -> Iterator[str]:
+    accepted = [r for r in found.records.values() if isinstance(r, Validation) and r.verdict == "accepted"]
+    if accepted and found.defined and keys.decision(MODEL, "first") not in found.decisions:
+        yield "there is an accepted batch, and nobody decided about the first training"
+    for cause, count in Counter(decision.cause for decision in found.decisions.values()).items():
+        if count > 1:
+            yield f"there are {count} decisions about {cause}"
+    wanted = {d.plan.run for d in found.decisions.values() if d.plan}
+    there = Counter(run.run for run in found.runs.values())
+    if set(there) != wanted or len(there) != len(found.runs):
+        yield f"the runs {sorted(there)} are not those that were decided, {sorted(wanted)}"
+    for cause, count in Counter(run.cause for run in found.runs.values()).items():
+        if count > 1:
+            yield f"there are {count} runs because of {cause}"
+
+
+def every_run_has_one_job_and_one_result(found: Found) -> Iterator[str]:
+    names = {f"{run.model}-{run.run}" for run in found.runs.values()}
+    if set(found.suite.service.jobs) - names:
+        yield f"there are jobs without a run: {sorted(set(found.suite.service.jobs) - names)}"
+    for key in found.runs:
+        if not isinstance(found.at(keys.submission(key)), Submission):
+            yield f"the run {key} was never claimed"
+        if keys.result(key) not in found.results:
+            yield f"the run {key} has no result"
+
+
+def versions_are_numbered_without_gaps_one_for_each_run(found: Found) -> Iterator[str]:
+    numbers = [version.version for version in found.versions.values()]
+    if numbers != list(range(1, len(numbers) + 1)) or any(
+        key != keys.version(MODEL, version.version) for key, version in found.versions.items()
+    ):
+        yield f"the versions are numbered {numbers}"
+    succeeded = sorted(result.run for result in found.results.values() if result.status == "succeeded")
+    registered = sorted(version.run for version in found.versions.values())
+    if registered != succeeded:
+        yield f"the runs {succeeded} succeeded, and {registered} are versions"
+
+
+def the_aliases_have_a_linear_history(found: Found) -> Iterator[str]:
+    causes = Counter(move.cause for move in found.aliases.moves)
+    for version in found.versions.values():
+        if causes.pop(version.digest, 0) != 1:
+            yield f"v{version.version} was to leave one move of the aliases"
+    said = {order.cause for order in found.people.orders}
+    for cause, count in causes.items():
+        if cause not in said:
+            yield f"nobody is the cause of {count} moves: {cause}"
+        elif count > 1:
+            yield f"{count} moves of the aliases because of one word: {cause}"
+
+
+def the_champion_earned_it(found: Found) -> Iterator[str]:
+    versions = {version.version: version for version in found.versions.values()}
+    by_digest = {version.digest: version for version in found.versions.values()}
+    before = None
+    for move in found.aliases.moves:
+        version = by_digest.get(move.cause)
+        if version and move.champion != before:
+            if move.champion != version.version or not version.passed:
+                yield f"move {move.number} made v{move.champion} champion, which its cause did not earn"
+            if version.compared_with != before:
+                yield f"move {move.number} put v{version.version} over v{before}, and it was compared with another"
+        if move.champion is not None and not (move.champion in versions and versions[move.champion].sound):
+            yield f"the champion v{move.champion} is not sound"
+        before = move.champion
+    if found.aliases.champion is None and any(version.passed for version in versions.values()):
+        yield "a version passed its gates, and there is no champion"
+
+
+def what_people_were_told_is_true(found: Found) -> Iterator[str]:
+    causes = Counter(move.cause for move in found.aliases.moves)
+    for order in found.people.orders:
+        if order.told == DONE and not causes[order.cause] and not found.has_been_champion(order.version):
+            yield f"{order.cause}: told that it is done, and it is not"
+        if order.told == NOT_DONE and causes[order.cause]:
+            yield f"{order.cause}: told that it is not done, and it is"
+
+
+def no_acknowledged_answer_is_lost(found: Found) -> Iterator[str]:
+    for prediction, response in found.people.predictions.items():
+        capture = found.at(keys.Prediction.parse(prediction).capture)
+        if not isinstance(capture, Capture):
+            yield f"the prediction {prediction} was answered, and there is no capture"
+            continue
+        said = {output["name"]: output["data"] for output in json.loads(response.body)["outputs"]}
+        if capture.outputs != said or str(capture.version) != response.headers["samara-version"]:
+            yield f"the prediction {prediction} was answered otherwise than captured"
+    for prediction, truth in found.people.truths:
+        key = keys.Prediction.parse(prediction).feedback(digest(canonical(tuple(truth))))
+        said_so = found.at(key)
+        if not isinstance(said_so, Feedback) or list(said_so.truth) != truth:
+            yield f"the truth about {prediction} was taken, and is not there"
+
+
+def every_drift_leads_to_one_training_or_a_reason(found: Found) -> Iterator[str]:
+    reports = {key: r for key, r in found.records.items() if isinstance(r, DriftReport)}
+    for window, count in Counter(report.window for report in reports.values()).items():
+        if count > 1:
+            yield f"the window {window} was measured {count} times"
+    for window in {keys.prediction_of(key).hour for key, r in found.records.items() if isinstance(r, Capture)}:
+        if keys.drift(MODEL, Window(window)) not in reports and found.aliases.champion is not None:
+            yield f"nobody measured the window {window}"
+    for key, report in reports.items():
+        decision = found.decisions.get(keys.decision(MODEL, key))
+        if decision is None:
+            yield f"nobody decided about the drift report {key}"
+        elif report.verdict == "drifted" and decision.plan is None and not excused(found, decision):
+            yield f"{key} drifted and led to nothing: {decision.why}"
+        elif report.verdict != "drifted" and decision.plan is not None:
+            yield f"{key} has not drifted, and led to a training"
+
+
+def excused(found: Found, decision: Decision) -> bool:
+    """Whether the reason why there was no training is true."""
+    others = [other for other in found.decisions.values() if other.plan and other.cause.startswith(keys.DRIFT)]
+    if "cooling down" in decision.why or "came late" in decision.why:
+        return any(keys.stem(other.cause) in decision.why for other in others)
+    return "has trained on all there is" in decision.why and any(run.run in decision.why for run in found.runs.values())
+
+
+def every_record_names_what_is_there(found: Found) -> Iterator[str]:
+    """Each link of each record, once: together these are the trails from all of them."""
+    known: set[tuple[str, str | None]] = set()
+    for key, record in found.records.items():
+        for wanted in lineage.names(record):
+            identity = (wanted.key, wanted.digest)
+            if identity in known:
+                continue
+            known.add(identity)
+            step, _ = lineage.examined(wanted, lambda name: found.app.store.get(name).data, found.app.digest_of)
+            if not step.verified and step.problem != lineage.REPLACED:
+                yield f"{key} names {step.kind} {step.key}, and it is {step.problem}"
+
+
+def a_trail_is_whole(found: Found) -> Iterator[str]:
+    """The walk itself, from the last that can be asked about."""
+    starts = [key for key, record in found.records.items() if isinstance(record, (Feedback, Capture, ModelVersion))]
+    for key in starts[:1]:
+        trail = admin.why(found.app, key)
+        wrong = [step for step in trail.problems if step.problem != lineage.REPLACED]
+        if wrong or trail.cut:
+            yield f"the trail of {key}: {trail.summary}"
+
+
+INVARIANTS: tuple[Callable[[Found], Iterator[str]], ...] = (
+    every_upload_is_accounted_for,
+    every_batch_is_measured,
+    every_cause_has_one_decision_and_every_decision_one_run,
+    every_run_has_one_job_and_one_result,
+    versions_are_numbered_without_gaps_one_for_each_run,
+    the_aliases_have_a_linear_history,
+    the_champion_earned_it,
+    what_people_were_told_is_true,
+    no_acknowledged_answer_is_lost,
+    every_drift_leads_to_one_training_or_a_reason,
+    every_record_names_what_is_there,
+    a_trail_is_whole,
+)
+
+
+def broken(suite: Suite, people: People) -> Iterator[str]:
+    """Everything that is not as it must be, in words."""
+    found = Found(suite, people)
+    for invariant in INVARIANTS:
+        yield from invariant(found)
