@@ -54,6 +54,32 @@ def test_an_unknown_provider_is_refused_with_those_there_are() -> None:
         providers.load("asw")
 
 
+@pytest.mark.parametrize(
+    ("provider", "store"), [("local", "s3://flights"), ("aws", "gs://flights"), ("gcp", "file:/x")]
+)
+def test_a_store_of_another_provider_is_refused(provider: str, store: str) -> None:
+    with pytest.raises(Misconfigured, match=store):
+        providers.load(provider).object_store(Settings(provider=provider, store=store))
+
+
+@pytest.mark.parametrize("jobs", ["batch://queue", "s3://queue/definition"])
+def test_a_place_for_jobs_that_is_none_is_refused(jobs: str) -> None:
+    with pytest.raises(Misconfigured, match="names no queue; write batch://queue/definition"):
+        providers.load("aws").job_runner(Settings(provider="aws", jobs=jobs))
+
+
+@pytest.mark.parametrize("provider", ["aws", "azure", "libcloud"])
+def test_an_address_that_is_missing_is_asked_for(provider: str) -> None:
+    with pytest.raises(Misconfigured, match="missing; name the bucket in SAMARA_STORE"):
+        providers.load(provider).object_store(Settings(provider=provider))
+
+
+def test_a_folder_can_be_named_by_its_address(tmp_path: Path) -> None:
+    providers.store_at(f"file:{tmp_path}/bucket").create("a", b"x")
+
+    assert (tmp_path / "bucket/a").read_bytes() == b"x"
+
+
 @pytest.mark.parametrize("name", ["memory", "local"])
 def test_a_provider_without_a_cloud_needs_no_more_than_a_home_a_store_and_jobs(name: str, tmp_path: Path) -> None:
     settings = Settings(provider=name, home=tmp_path)

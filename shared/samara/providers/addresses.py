@@ -46,8 +46,10 @@ def parsed(address: str, *options: str) -> Address:
     'flights'
     """
     parts = urlsplit(address)
+    if not address:
+        raise Misconfigured("address", "missing; name the bucket in SAMARA_STORE, and where jobs run in SAMARA_JOBS")
     if not parts.scheme:
-        raise Misconfigured(address or "address", "not an address; write it as scheme://name")
+        raise Misconfigured(address, "not an address; write it as scheme://name")
     if "@" in parts.netloc:
         raise Misconfigured(address.replace(parts.netloc, "…"), "an address holds no credentials; give them to the SDK")
     given = dict(parse_qsl(parts.query, keep_blank_values=True))

@@ -24,6 +24,7 @@ from samara.core.keys import flaw, sound, sound_prefix
 from samara.errors import Conflict, Misconfigured, NotFound, Rejected, Unavailable
 from samara.ports import LARGEST_HEAD, JobRunner, Meta, Object, ObjectStore, Version
 from samara.providers import local_files as files
+from samara.providers.addresses import provider_of
 from samara.providers.local_files import translated
 from samara.providers.local_jobs import LocalJobs
 from samara.providers.sizes import small
@@ -230,6 +231,9 @@ def written_at(status: os.stat_result) -> datetime:
 
 
 def object_store(settings: Settings) -> ObjectStore:
+    """In the home, or of an address `file:/folder`."""
+    if settings.store and provider_of(settings.store) != "local":
+        raise Misconfigured(settings.store, "not a folder; choose its provider too, by SAMARA_PROVIDER")
     return LocalStore(settings.bucket)
 
 
