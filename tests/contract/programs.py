@@ -6,6 +6,7 @@ quick and safe; pytest itself has threads.
 
 import io
 import itertools
+import multiprocessing
 import os
 import signal
 import sys
@@ -19,10 +20,9 @@ from samara.app import App
 from samara.core import keys
 from samara.core.heads import Head
 from samara.core.records import Maker
-from samara.errors import Conflict, NotFound
+from samara.errors import Conflict
 from samara.patience import Queue
 from samara.ports import Job, ObjectStore
-from samara.providers.addresses import provider_of
 from samara.providers.local import LocalJobs, LocalStore
 from samara.providers.memory import MemoryJobs
 from samara.settings import Settings
@@ -75,14 +75,18 @@ class Ledger(Head):
 
 def swaps(address: str, processes: str, each: str) -> None:
     """Many processes that each write into one head a number of times."""
-    providers.load(provider_of(address))  # imported once, before they part
+    app = App(unused(address), MemoryJobs(), Maker(function="test", code="0" * 64))
 
     def swap(process: int) -> None:
-        app = App(providers.store_at(address), MemoryJobs(), Maker(function="test", code="0" * 64))
         for number in range(int(each)):
             app.swap(Ledger, HEAD, partial(with_one_more, f"{process}-{number}"))
 
     together(int(processes), swap)
+
+
+def unused(address: str) -> ObjectStore:
+    """A store made once, before the processes part. It has no connection yet that they could share."""
+    return providers.store_at(address)
 
 
 def with_one_more(write: str, now: Ledger) -> Ledger:
@@ -90,41 +94,27 @@ def with_one_more(write: str, now: Ledger) -> Ledger:
 
 
 def numbers(address: str, processes: str, each: str) -> None:
-    """Many processes that each take the next free number of versions a number of times."""
-    providers.load(provider_of(address))
+    """Many processes that each take the next free number of versions a number of times.
+
+    They tell each other how far they have come, which is quicker than listing. Who gets a number is up to the store.
+    """
+    store, known = unused(address), multiprocessing.Value("q", 0, lock=False)
 
     def take(process: int) -> None:
-        store, free = providers.store_at(address), 1
+        last = 0
         for number in range(int(each)):
             queue = Queue()
-            while True:
-                free = first_free(store, free)
-                try:
-                    store.create(keys.version("late", free), b"%d-%d" % (process, number))
-                except Conflict:
-                    queue.lose()
-                else:
-                    break
+            while not created(store, last := max(last, known.value) + 1, b"%d-%d" % (process, number)):
+                queue.lose()
+            known.value = max(last, known.value)
 
     together(int(processes), take)
 
 
-def first_free(store: ObjectStore, number: int) -> int:
-    """The first free number from this one on, where all before a free one are taken."""
-    step = 1
-    while taken(store, number + step - 1):
-        number += step
-        step *= 2
-    while step > 1:
-        step //= 2
-        number += step if taken(store, number + step - 1) else 0
-    return number
-
-
-def taken(store: ObjectStore, number: int) -> bool:
+def created(store: ObjectStore, number: int, data: bytes) -> bool:
     try:
-        store.head(keys.version("late", number))
-    except NotFound:
+        store.create(keys.version("late", number), data)
+    except Conflict:
         return False
     return True
 

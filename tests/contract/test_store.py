@@ -1,15 +1,18 @@
-"""What every object store promises (`samara.ports.ObjectStore`), asked of each provider in the same words."""
+"""What every object store promises of its writes, and that one which cannot write on condition refuses to.
+
+What a store promises of its reads is in `test_store_reading`. Both are asked of each provider in the same words.
+"""
 
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from threading import Barrier
 
 import pytest
 
-from samara.errors import Conflict, NotFound, Rejected
-from samara.ports import LARGEST_HEAD, Meta, ObjectStore, Version
+from samara.errors import Conflict, NotFound, Rejected, Unsupported
+from samara.ports import LARGEST_HEAD, ObjectStore, Version
+from tests.contract.conftest import WRITES, Shelf
 
 MIB = 1 << 20
 WRITERS = 16
@@ -137,87 +140,6 @@ def test_only_the_version_one_has_read_is_deleted(store: ObjectStore) -> None:
     assert store.get("aliases/late.json").data == b"v2"
 
 
-@pytest.mark.parametrize("verb", ["get", "head", "part", "open"])
-@pytest.mark.parametrize("key", ["nothing", "models/late/2.json", "models", "models/late/1.json/below"])
-def test_what_is_not_there_is_not_found(store: ObjectStore, verb: str, key: str) -> None:
-    store.create("models/late/1.json", b"x")
-
-    with pytest.raises(NotFound) as refusal:
-        VERBS[verb](store, key)
-
-    assert refusal.value.subject == key
-
-
-def test_head_tells_what_get_would_without_reading(store: ObjectStore) -> None:
-    before = datetime.now(UTC) - timedelta(seconds=2)  # file systems round
-
-    version = store.create("blobs/a", b"12345")
-
-    meta = store.head("blobs/a")
-    assert meta == Meta("blobs/a", 5, version, meta.at)
-    assert store.get("blobs/a").at == meta.at
-    assert before < meta.at < datetime.now(UTC) + timedelta(seconds=2)
-
-
-def test_keys_are_listed_in_ascending_order_of_whole_keys(store: ObjectStore) -> None:
-    ascending = ["a-b", "a-c/d", "a.b", "a/b", "a/b-c/d", "a/c", "a0", "aa/b", "b", "z/1", "ä/ö", "日本/語", "😀"]
-    for key in reversed(ascending):
-        store.create(key, b"x")
-
-    assert list(store.list("")) == ascending
-    assert ascending == sorted(ascending, key=str.encode), "which is the order of their bytes"
-
-
-@pytest.mark.parametrize(
-    ("prefix", "expected"),
-    [
-        ("", ["a-b", "a/b", "a/c/d", "ab/c", "b"]),
-        ("a", ["a-b", "a/b", "a/c/d", "ab/c"]),
-        ("a/", ["a/b", "a/c/d"]),
-        ("a/c", ["a/c/d"]),
-        ("a/c/d", ["a/c/d"]),
-        ("a/b/", []),
-        ("c/", []),
-        ("a/.", []),
-    ],
-)
-def test_a_listing_holds_what_starts_with_its_prefix(store: ObjectStore, prefix: str, expected: list[str]) -> None:
-    for key in ("b", "a/c/d", "a-b", "ab/c", "a/b"):
-        store.create(key, b"x")
-
-    assert list(store.list(prefix)) == expected
-
-
-@pytest.mark.parametrize(
-    ("after", "expected"),
-    [
-        ("", ["a-b", "a/b", "a/c/d", "ab/c", "b"]),
-        ("a-b", ["a/b", "a/c/d", "ab/c", "b"]),
-        ("a/", ["a/b", "a/c/d", "ab/c", "b"]),
-        ("a/b", ["a/c/d", "ab/c", "b"]),
-        ("a/bb", ["a/c/d", "ab/c", "b"]),
-        ("a/c/d", ["ab/c", "b"]),
-        ("a/c/e", ["ab/c", "b"]),
-        ("b", []),
-    ],
-)
-def test_a_listing_goes_on_after_a_key(store: ObjectStore, after: str, expected: list[str]) -> None:
-    for key in ("b", "a/c/d", "a-b", "ab/c", "a/b"):
-        store.create(key, b"x")
-
-    assert list(store.list("", after)) == expected
-
-
-def test_a_listing_resumes_within_its_prefix(store: ObjectStore) -> None:
-    for number in range(5):
-        store.create(f"a/{number}", b"x")
-    store.create("b/0", b"x")
-
-    assert list(store.list("a/", "a/2")) == ["a/3", "a/4"]
-    assert list(store.list("a/", "b")) == []
-    assert list(store.list("b/", "a/2")) == ["b/0"]
-
-
 def test_a_listing_survives_what_is_written_and_deleted_meanwhile(store: ObjectStore) -> None:
     versions = {key: store.create(key, b"x") for key in ("a/1", "b/1", "c/1")}
 
@@ -228,17 +150,6 @@ def test_a_listing_survives_what_is_written_and_deleted_meanwhile(store: ObjectS
 
     assert first == "a/1"
     assert set(rest) >= {"c/1"}, "what was there all the time is listed"
-
-
-def test_an_open_stream_reads_one_write_to_its_end(store: ObjectStore) -> None:
-    version = store.create("aliases/late.json", b"old " * 1000)
-
-    with store.open("aliases/late.json") as stream:
-        start = stream.read(4)
-        store.replace("aliases/late.json", b"new", version)
-        rest = stream.read()
-
-    assert start + rest == b"old " * 1000
 
 
 def test_an_open_stream_outlives_its_object(store: ObjectStore) -> None:
@@ -304,71 +215,6 @@ def test_a_stream_that_breaks_leaves_nothing_behind(store: ObjectStore) -> None:
     store.create("blobs/large", b"and the key is still free")
 
 
-BAD_KEYS = {
-    "empty": "",
-    "a slash": "/",
-    "leading slash": "/a",
-    "trailing slash": "a/",
-    "empty part": "a//b",
-    "up": "..",
-    "up and away": "landing/../aliases/late.json",
-    "here": "a/./b",
-    "NUL": "a\0b",
-    "a line break": "a\nb",
-    "a control character": "a\x7fb",
-    "a control character of Latin-1": "a\x85b",
-    "a backslash": "a\\b",
-    "a character for private use": "a\ue000b",
-    "no character at all": "a\uffffb",
-    "a part that ends in a full stop": "a./b",
-    "255 parts": "/".join("x" * 255),
-    "lone surrogate": "a\ud800",
-    "1,025 bytes": "/".join(["x" * 255] * 4) + "/x",
-    "a part of 256 bytes": "a/" + "x" * 256,
-    "a part of 256 bytes in letters of two": "ä" * 128,
-}
-VERBS: dict[str, Callable[[ObjectStore, str], object]] = {
-    "get": lambda store, key: store.get(key),
-    "head": lambda store, key: store.head(key),
-    "part": lambda store, key: store.part(key, 0, 1),
-    "open": lambda store, key: store.open(key),
-    "create": lambda store, key: store.create(key, b"x"),
-    "create_from": lambda store, key: store.create_from(key, io.BytesIO(b"x")),
-    "replace": lambda store, key: store.replace(key, b"x", Version("any")),
-    "delete": lambda store, key: store.delete(key, Version("any")),
-}
-
-
-@pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("key", BAD_KEYS.values(), ids=BAD_KEYS)
-def test_an_unsound_key_is_refused_by_every_verb(store: ObjectStore, verb: str, key: str) -> None:
-    with pytest.raises(Rejected) as refusal:
-        VERBS[verb](store, key)
-
-    assert refusal.value.code == "bad_key"
-    assert list(store.list("")) == []
-
-
-@pytest.mark.parametrize("prefix", ["/", "../", "a/../b", "a//", "a\0", "a\ud800"])
-def test_a_prefix_no_sound_key_starts_with_is_refused(store: ObjectStore, prefix: str) -> None:
-    with pytest.raises(Rejected) as refusal:
-        list(store.list(prefix))
-
-    assert refusal.value.code == "bad_key"
-
-
-@pytest.mark.parametrize(
-    "key",
-    ["x" * 255, "/".join(["x" * 127] * 8), "..a/.b", "a b", "%2e%2e%2fb", "-rf", "~", "\u202eb"],
-)
-def test_an_odd_key_is_a_key_like_any_other(store: ObjectStore, key: str) -> None:
-    store.create(key, b"x")
-
-    assert store.get(key).data == b"x"
-    assert list(store.list("")) == [key]
-    assert list(store.list(key)) == [key]
-
-
 def test_a_head_stays_small(store: ObjectStore) -> None:
     version = store.create("aliases/late.json", b"small")
 
@@ -380,32 +226,23 @@ def test_a_head_stays_small(store: ObjectStore) -> None:
     store.replace("aliases/late.json", b"x" * LARGEST_HEAD, version)
 
 
-@pytest.mark.parametrize(
-    ("start", "size", "expected"),
-    [
-        (0, 5, b"01234"),
-        (3, 4, b"3456"),
-        (8, 100, b"89"),
-        (0, 0, b""),
-        (10, 1, b""),
-        (99, 1, b""),
-        (0, 10, b"0123456789"),
-    ],
-)
-def test_a_part_of_an_object_can_be_read_alone(store: ObjectStore, start: int, size: int, expected: bytes) -> None:
-    version = store.create("blobs/a", b"0123456789")
+@pytest.mark.parametrize("verb", WRITES)
+def test_a_store_that_cannot_write_on_condition_refuses_rather_than_pretends(refusing: Shelf, verb: str) -> None:
+    with pytest.raises(Unsupported, match=r"models/late/1\.json: .* cannot write on condition"):
+        WRITES[verb](refusing.store, "models/late/1.json")
 
-    part = store.part("blobs/a", start, size)
-
-    assert (part.data, part.version) == (expected, version)
-    assert part.at == store.head("blobs/a").at
+    assert list(refusing.store.list("")) == []
 
 
-def test_an_empty_object_has_only_empty_parts(store: ObjectStore) -> None:
-    version = store.create("empty", b"")
+@pytest.mark.parametrize("verb", WRITES)
+def test_what_is_there_survives_the_refusal(refusing: Shelf, verb: str) -> None:
+    refusing.put("models/late/1.json", b"first")
+    before = refusing.store.get("models/late/1.json")
 
-    assert store.part("empty", 0, 10).data == b""
-    assert store.part("empty", 0, 10).version == version
+    with pytest.raises(Unsupported):
+        WRITES[verb](refusing.store, "models/late/1.json")
+
+    assert refusing.store.get("models/late/1.json") == before
 
 
 def all_at_once(write: Callable[[int], Version]) -> list[Version | Conflict]:

@@ -23,7 +23,7 @@ from libcloud.storage.providers import DRIVERS, get_driver
 from requests import Response
 
 from samara.core.keys import flaw, sound, sound_prefix
-from samara.errors import Misconfigured, Rejected, Unavailable, Unsupported
+from samara.errors import Misconfigured, Unavailable, Unsupported
 from samara.patience import stand_back
 from samara.ports import Meta, Object, ObjectStore, Version
 from samara.providers.addresses import parsed
@@ -84,20 +84,14 @@ class LibcloudStore:
 
         In bounded memory. Services show the whole copy or what was there before; the local driver writes in place.
         """
-        driver = self._driver_for(sound(key))
-        with translated(key, driver):
+        driver = self._driver()
+        with translated(sound(key), driver):
             container = driver.get_container(self._container)
             bites = iter(lambda: source.read(CHUNK), b"")
             driver.upload_object_via_stream(bites, container, key, extra={"content_type": "application/octet-stream"})
 
-    def _driver_for(self, key: str) -> StorageDriver:
-        driver = self._driver()
-        if "\\" in key and isinstance(driver, AzureBlobsStorageDriver):
-            raise Rejected(key, "Azure takes a backslash for a slash; choose another key", code="bad_key")
-        return driver
-
     def _found(self, key: str) -> Found:
-        driver = self._driver_for(key)
+        driver = self._driver()
         with translated(key, driver):
             return driver.get_object(self._container, key)
 
