@@ -25,6 +25,15 @@ WORLD = (
     "random", "requests", "resource", "secrets", "select", "selectors", "shutil", "signal", "smtplib", "socket",
     "sqlite3", "ssl", "subprocess", "tempfile", "time", "urllib.request", "urllib3", "uuid",
 )  # fmt: skip
+SDKS = {
+    "boto3": "aws",
+    "botocore": "aws",
+    "google.api_core": "gcp",
+    "google.auth": "gcp",
+    "google.cloud": "gcp",
+    "azure": "azure",
+    "libcloud": "libcloud",
+}
 RUNS_WHAT_IT_READS = ("cloudpickle", "dill", "joblib", "jsonpickle", "marshal", "pickle", "shelve")
 SHARED_BY_PURE_FILES = (
     "samara.core",
@@ -102,7 +111,17 @@ def is_silent(name: str, tree: ast.Module) -> Iterator[str]:
         yield "prints; what happened belongs into the log line of samara.entry"
 
 
+def keeps_each_sdk_at_home(name: str, tree: ast.Module) -> Iterator[str]:
+    """A cloud's SDK is imported in the files of its provider, and nowhere else."""
+    for imported in imports(tree):
+        for sdk, provider in SDKS.items():
+            home = f"samara.providers.{provider}"
+            if within(imported, sdk) and not (name == home or name.startswith(f"{home}_")):
+                yield f"imports {imported}, which is {provider}'s"
+
+
 RULES: tuple[Rule, ...] = (
+    keeps_each_sdk_at_home,
     keeps_its_direction,
     leaves_the_world_alone,
     runs_nothing_it_reads,
@@ -185,7 +204,9 @@ BAD = {
     "the shell from a decision": ("functions.drift.verdict", FINE + "from samara.app import App"),
     "the system from the core": ("samara.core.keys", FINE + "import os.path"),
     "the system from a decision": ("functions.drift.verdict", FINE + "from pathlib import Path"),
-    "a cloud from a decision": ("functions.drift.verdict", FINE + "from google.cloud import storage"),
+    "the network from a decision": ("functions.drift.verdict", FINE + "import requests"),
+    "a cloud from a handler": ("functions.train.job", FINE + "from google.cloud import storage"),
+    "a cloud from another's provider": ("samara.providers.gcp", FINE + "import boto3"),
     "the clock": ("samara.core.keys", FINE + "from datetime import datetime\nAT = datetime.now()"),
     "the clock by its module": ("samara.core.keys", FINE + "import datetime\nAT = datetime.datetime.utcnow()"),
     "a file": ("functions.drift.verdict", FINE + "open('x')"),
@@ -216,6 +237,7 @@ def test_the_rules_notice_what_they_are_for(name: str, source: str) -> None:
         ("functions.train.job", FINE + "import os\nfrom pathlib import Path"),
         ("functions.train.fit", FINE + "import random"),
         ("samara.cli", FINE + "print(1)"),
+        ("samara.providers.azure_jobs", FINE + "import azure.core"),
         ("samara", ""),
     ],
 )

@@ -2,8 +2,6 @@
 
 import io
 import logging
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -253,20 +251,3 @@ def test_a_connection_string_opens_its_account_and_no_other(monkeypatch: pytest.
     assert client(parsed("az://acme/flights")).url == "https://acme.blob.core.example/flights"
     with pytest.raises(Misconfigured, match="AZURE_STORAGE_CONNECTION_STRING: is of another account than other"):
         client(parsed("az://other/flights"))
-
-
-OTHER_CLOUDS = ("boto3", "botocore", "google.cloud", "google.auth", "libcloud")
-
-
-@pytest.mark.parametrize(
-    ("program", "absent", "present"),
-    [
-        ("import samara.providers.azure", (*OTHER_CLOUDS, "azure.identity", "msal"), ("azure.storage.blob",)),
-        ("from samara.providers.azure_rest import keyless; keyless()", OTHER_CLOUDS, ("azure.identity",)),
-    ],
-)
-def test_only_what_is_needed_is_imported(program: str, absent: tuple[str, ...], present: tuple[str, ...]) -> None:
-    listed = subprocess.check_output([sys.executable, "-c", f"{program}; import sys; print(*sys.modules)"], text=True)
-
-    assert set(present) <= set(listed.split())
-    assert not set(absent) & set(listed.split())

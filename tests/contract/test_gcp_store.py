@@ -3,8 +3,6 @@
 import gzip
 import io
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -325,24 +323,3 @@ def test_who_does_not_answer_in_time_is_unavailable(address: str, in_haste: None
 
         with pytest.raises(Unavailable, match="did not answer in time"):
             store.head("blobs/a")
-
-
-SDKS = ("boto3", "botocore", "azure", "libcloud", "google.auth", "google.cloud.storage", "google.cloud.batch", "grpc")
-
-
-@pytest.mark.parametrize(
-    ("module", "loaded"),
-    [
-        ("samara.providers.gcp", ["google.auth", "google.cloud.storage"]),
-        ("samara.providers", []),
-        ("samara.app", []),
-        ("samara.entry", []),
-        ("functions.predict.handler", []),
-    ],
-)
-def test_a_clouds_sdk_is_loaded_by_its_own_provider_alone(module: str, loaded: list[str]) -> None:
-    program = f"import sys, {module}; print([name for name in {SDKS} if name in sys.modules])"
-
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-
-    assert said.stdout.strip() == str(loaded)

@@ -5,7 +5,6 @@ It answers `test_store_reading` as every store does, and is asked in `test_store
 
 import gzip
 import io
-import subprocess
 import sys
 import threading
 import tracemalloc
@@ -356,12 +355,3 @@ def test_a_download_that_stalls_is_given_up(ailing: SimpleNamespace, monkeypatch
     ailing.answers[:] = [whole, whole, stall, whole]
 
     assert providers.store_at(ailing.address).get("blobs/a").data == b"x" * 100
-
-
-def test_importing_it_brings_no_other_clouds_sdk() -> None:
-    program = "import sys, samara.providers.libcloud; print(*sorted(sys.modules))"
-
-    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
-
-    assert "libcloud" in loaded
-    assert not {name.partition(".")[0] for name in loaded} & {"boto3", "botocore", "google", "azure", "paramiko"}
