@@ -1,4 +1,4 @@
-"""What a provider costs over the bare SDK: the same steps on the same emulator, one of ours after one of theirs.
+"""What a provider costs over the bare SDK, called by key: the same steps on the same emulator, in turn.
 
 `python -m tests.benchmarks.store [ROUNDS]`. Latencies are those of emulators on this machine, so only the ratios say
 something about a cloud, where the wait is longer and our share of it smaller.
@@ -111,17 +111,17 @@ class RawBlobs:
         self.etag = self.container.get_blob_client("raw/head").upload_blob(b"0")["etag"]
 
     def steps(self, number: int) -> Iterator[tuple[str, Step]]:
-        blob = self.container.get_blob_client(f"raw/{number:06d}")
-        unless_changed = MatchConditions.IfNotModified
-        yield "create", lambda: blob.upload_blob(DATA)
-        yield "get", lambda: blob.download_blob().readall()
-        yield "head", blob.get_blob_properties
+        key = f"raw/{number:06d}"
+        yield "create", lambda: self.container.upload_blob(key, DATA)
+        yield "get", lambda: self.container.download_blob(key).readall()
+        yield "head", lambda: self.container.get_blob_client(key).get_blob_properties()
         yield "replace", lambda: self._replace(number)
         yield "list", lambda: list(self.container.list_blob_names(name_starts_with="listed/"))
-        yield (
-            "delete",
-            lambda: blob.delete_blob(etag=blob.get_blob_properties().etag, match_condition=unless_changed),
-        )
+        yield "delete", lambda: self._delete(key)
+
+    def _delete(self, key: str) -> None:
+        seen = self.container.get_blob_client(key).get_blob_properties()
+        self.container.delete_blob(key, etag=seen.etag, match_condition=MatchConditions.IfNotModified)
 
     def _replace(self, number: int) -> None:
         head = self.container.get_blob_client("raw/head")
