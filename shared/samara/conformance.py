@@ -14,7 +14,7 @@ from statistics import median
 from threading import Barrier, Lock
 from uuid import uuid4
 
-from samara.errors import Conflict, NotFound, SamaraError
+from samara.errors import Conflict, NotFound, SamaraError, Unsupported
 from samara.ports import ObjectStore, Version
 
 PREFIX = "samara-doctor/"
@@ -84,7 +84,10 @@ def examined(store: ObjectStore) -> Iterator[Verdict]:
 def verdicts(probe: Probe) -> Iterator[Verdict]:
     try:
         for promise in PROMISES:
-            yield judged(promise, probe)
+            verdict = judged(promise, probe)
+            yield verdict
+            if verdict.promise is CONDITIONS:
+                return
     finally:
         left = probe.cleaned()
     if left:
@@ -94,6 +97,8 @@ def verdicts(probe: Probe) -> Iterator[Verdict]:
 def judged(promise: Promise, probe: Probe) -> Verdict:
     try:
         return Verdict(promise, True, promise.kept(probe))
+    except Unsupported as error:
+        return Verdict(CONDITIONS, False, error.why)
     except (Broken, SamaraError) as error:
         return Verdict(promise, False, str(error))
     except Exception as error:  # noqa: BLE001  # whatever a strange service makes of us is what we are here to see
@@ -249,4 +254,5 @@ PROMISES = (
     Promise("errors", "telling what is absent from what is forbidden", tells_what_went_wrong),
     Promise("latency", "anything, as long as it does not answer", answers_in_time),
 )
+CONDITIONS = Promise("conditions on writes", "anything but taking in from and copying to", lambda _: "")
 CLEAN = Promise("clean-up", "trying it out again at no cost", lambda _: "")

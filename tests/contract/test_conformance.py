@@ -1,5 +1,7 @@
 """The conformance kit passes stores that keep their promises, and names what a broken one cannot be used for."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -129,6 +131,37 @@ def test_a_bucket_that_is_not_there_is_said_to_be_so(doctor: Callable[[str], Res
 
     assert ended.exit_code == 1
     assert "there is no such bucket: create it, or correct the address" in ended.output
+
+
+def test_a_store_that_can_set_no_condition_is_told_what_it_is_good_for(
+    doctor: Callable[[str], Result], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+
+    ended = doctor(f"libcloud://local/mine?endpoint={tmp_path}")
+
+    assert ended.exit_code == 1
+    assert "libcloud cannot write on condition" in ended.output
+    assert "cannot be used for anything but taking in from and copying to" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("address", "way_out"),
+    [
+        ("s3://flights", "Amazon's credentials: none were found; run aws sso login, or give the function a role"),
+        ("az://acme/flights", "Azure's credentials: none were found; run az login, or give the function an identity"),
+        ("gs://flights", "Google's credentials: none were found; run gcloud auth application-default login"),
+    ],
+)
+def test_who_is_nobody_is_told_how_to_log_in(tmp_path: Path, address: str, way_out: str) -> None:
+    nobody = {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true", "NO_GCE_CHECK": "true"}
+    command = [sys.executable, "-m", "samara.cli", "doctor", "--store", address]
+
+    ended = subprocess.run(command, env=nobody, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 1
+    assert way_out in ended.stderr
+    assert len(ended.stderr.splitlines()) == 2, "the rest would be noise"
 
 
 def test_a_folder_is_examined_like_any_other(doctor: Callable[[str], Result], tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from samara.errors import Conflict, Misconfigured, NotFound, Rejected, SamaraErr
 from samara.ports import Meta, Object, ObjectStore, Version
 from samara.providers import streams
 from samara.providers.addresses import Address, parsed
-from samara.providers.aws_jobs import BatchJobs, job_runner
+from samara.providers.aws_jobs import BatchJobs, job_runner, unusable
 from samara.providers.certainty import patiently, same, settled
 from samara.providers.sizes import small
 from samara.settings import Settings
@@ -223,8 +223,8 @@ def translated(key: str, **here: type[SamaraError]) -> Iterator[None]:
         raise meaning(subject, *said(code, meaning)) from error
     except UNREACHED as error:
         raise Unavailable(key, f"S3 was not reached, or did not answer in time ({type(error).__name__})") from error
-    except exceptions.BotoCoreError as error:  # no credentials, no region and the like
-        raise Misconfigured(key, str(error)) from error
+    except exceptions.BotoCoreError as error:
+        raise unusable(key, error) from error
 
 
 WAYS_OUT = {

@@ -130,8 +130,15 @@ def translated(name: str) -> Iterator[None]:
         raise (Unavailable if busy else Misconfigured)(name, f"AWS Batch says {code}: {why}") from error
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         raise Unavailable(name, f"AWS Batch was not reached, or did not answer ({type(error).__name__})") from error
-    except exceptions.BotoCoreError as error:  # no credentials, no region and the like
-        raise Misconfigured(name, str(error)) from error
+    except exceptions.BotoCoreError as error:
+        raise unusable(name, error) from error
+
+
+def unusable(subject: str, error: exceptions.BotoCoreError) -> Misconfigured:
+    """What it means that the SDK does not even ask: no credentials, no region and the like."""
+    if isinstance(error, exceptions.NoCredentialsError):
+        return Misconfigured("Amazon's credentials", "none were found; run aws sso login, or give the function a role")
+    return Misconfigured(subject, str(error))
 
 
 BUSY = ("TooManyRequestsException", "ThrottlingException", "ServerException", "RequestTimeout")

@@ -28,7 +28,7 @@ from samara.ports import Meta, Object, ObjectStore, Version
 from samara.providers import streams
 from samara.providers.addresses import Address, parsed
 from samara.providers.azure_jobs import ContainerAppsJobs, job_runner
-from samara.providers.azure_rest import CONNECT_S, LOOPBACK, READ_S, connections, keyless, refuse_clear
+from samara.providers.azure_rest import CONNECT_S, LOOPBACK, READ_S, connections, keyless, nobody, refuse_clear
 from samara.providers.certainty import patiently, same, settled
 from samara.providers.sizes import small
 from samara.providers.streams import CHUNK
@@ -263,8 +263,9 @@ def translated(key: str, place: str, **here: Meaning) -> Iterator[None]:
         yield
     except ClientAuthenticationError as error:
         code = code_of(error)
-        why = f"Azure says {code}; {WAYS_OUT.get(code, 'log in again')}" if code else error.message
-        raise Misconfigured(place, why) from error
+        if not code:
+            raise nobody() from error
+        raise Misconfigured(place, f"Azure says {code}; {WAYS_OUT.get(code, 'log in again')}") from error
     except HttpResponseError as error:
         code, status = code_of(error), error.status_code or 0
         meaning = here.get(code) or MEANING.get(code) or MEANING.get(status)

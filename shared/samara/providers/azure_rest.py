@@ -5,6 +5,7 @@ function a quarter of a second to import. azure-core comes with azure-storage-bl
 """
 
 import json
+import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -83,7 +84,7 @@ def reached(subject: str) -> Iterator[None]:
     try:
         yield
     except ClientAuthenticationError as error:
-        raise Misconfigured(subject, f"Azure gave no token; log in again. {error.message}") from error
+        raise nobody() from error
     except AzureError as error:
         why = f"Azure was not reached, or did not answer in time ({type(error).__name__})"
         raise Unavailable(subject, why) from error
@@ -108,10 +109,16 @@ def refuse_clear(url: str) -> None:
 
 
 @cache
+def nobody() -> Misconfigured:
+    """What it means that Azure gave no token: nobody is logged in, here or any more."""
+    return Misconfigured("Azure's credentials", "none were found; run az login, or give the function an identity")
+
+
 def keyless() -> TokenCredential:
     """Who we are: the function's own identity, or who is logged in."""
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415  # 400 ms, which whoever has a key need not wait
 
+    logging.getLogger("azure.identity").setLevel(logging.ERROR)  # it warns by the page of what `nobody` says in a line
     return DefaultAzureCredential()
 
 
