@@ -19,7 +19,7 @@ from samara.core.heads import Head
 from samara.core.records import Alert, Maker, Record
 from samara.errors import Conflict, NotFound, Rejected, Unavailable, Unknown
 from samara.patience import Queue
-from samara.ports import JobRunner, ObjectStore
+from samara.ports import JobRunner, ObjectStore, Version
 from samara.scoped import ScopedStore
 from samara.settings import Settings
 
@@ -142,10 +142,7 @@ class App:
         doubted: str | None = None
         for _ in range(ATTEMPTS):
             try:
-                stored = self.store.get(key)
-                before, version = kind.read(stored.data, key), stored.version
-            except NotFound:
-                before, version = start or kind(), None
+                before, version = self._stored(kind, key, start)
             except Unavailable:
                 if not tried:
                     raise
@@ -161,10 +158,7 @@ class App:
             after = after.written_over(before, uuid4().hex)
             tried.append(after.write_id)
             try:
-                if version is None:
-                    self.store.create(key, after.to_bytes())
-                else:
-                    self.store.replace(key, after.to_bytes(), version)
+                self._put(key, after.to_bytes(), version)
             except Conflict:  # somebody else wrote first
                 queue.lose()
             except Unavailable:  # or only the answer got lost: our id will tell
@@ -173,6 +167,20 @@ class App:
             else:
                 return after
         raise Unknown(key, f"still contended, or not to be written, after {ATTEMPTS} attempts")
+
+    def _stored(self, kind: type[AnyHead], key: str, start: AnyHead | None) -> tuple[AnyHead, Version | None]:
+        """The head at `key` and its version, or what there is to start from and None."""
+        try:
+            stored = self.store.get(key)
+        except NotFound:
+            return start or kind(), None
+        return kind.read(stored.data, key), stored.version
+
+    def _put(self, key: str, data: bytes, version: Version | None) -> None:
+        if version is None:
+            self.store.create(key, data)
+        else:
+            self.store.replace(key, data, version)
 
     def alert(self, subject: str, what: str, why: str, at: datetime) -> None:
         """Say once what a person should hear. Who alerts need not be able to read alerts."""
