@@ -1,5 +1,7 @@
 """How a process is set up: by a few variables, each named when it is wrong."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,14 @@ def test_an_unknown_provider_is_refused_with_those_there_are() -> None:
 def test_a_store_of_another_provider_is_refused(provider: str, store: str) -> None:
     with pytest.raises(Misconfigured, match=store):
         providers.load(provider).object_store(Settings(provider=provider, store=store))
+
+
+def test_a_provider_whose_sdk_is_not_installed_says_what_to_install() -> None:
+    program = "import sys; sys.modules['boto3'] = None; from samara import providers; providers.load('aws')"
+
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert "Misconfigured: aws: needs boto3, which is not installed; install Samara's extra aws" in ended.stderr
 
 
 @pytest.mark.parametrize("jobs", ["batch://queue", "s3://queue/definition"])

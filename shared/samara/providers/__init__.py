@@ -23,7 +23,12 @@ def load(name: str) -> Provider:
     """The provider module of that name: the only lazy import, so that a cloud's SDK costs only its users."""
     if name not in NAMES:
         raise Misconfigured(name, f"no such provider; choose one of {', '.join(NAMES)}")
-    return cast("Provider", importlib.import_module(f"samara.providers.{name}"))
+    try:
+        return cast("Provider", importlib.import_module(f"samara.providers.{name}"))
+    except ModuleNotFoundError as error:
+        raise Misconfigured(
+            name, f"needs {error.name}, which is not installed; install Samara's extra {name}"
+        ) from error
 
 
 def store_at(address: str) -> ObjectStore:
