@@ -22,7 +22,7 @@ from samara.ports import Meta, Object, ObjectStore, Version
 from samara.providers import streams
 from samara.providers.addresses import Address, parsed
 from samara.providers.aws_jobs import BatchJobs, job_runner, unusable
-from samara.providers.certainty import patiently, same, settled
+from samara.providers.certainty import gone, patiently, same, settled
 from samara.providers.sizes import small
 from samara.settings import Settings
 
@@ -73,7 +73,7 @@ class S3Store:
         return settled(key, lambda: self._put(key, data, IfMatch=version), same(lambda: self.get(key), data))
 
     def delete(self, key: str, version: Version) -> None:
-        settled(key, lambda: self._deleted(key, version), lambda: self._gone(key))
+        settled(key, lambda: self._deleted(key, version), lambda: gone(self.head, key))
 
     def _got(self, key: str) -> Object:
         with translated(sound(key)):
@@ -120,13 +120,6 @@ class S3Store:
         with translated(sound(key), NoSuchKey=Conflict):
             self._s3.delete_object(Bucket=self._bucket, Key=key, IfMatch=version)
         return True
-
-    def _gone(self, key: str) -> bool | None:
-        try:
-            self.head(key)
-        except NotFound:
-            return True
-        return None
 
     def _create_in_parts(self, key: str, pieces: Iterator[bytes]) -> Version:
         """As `create`. What is abandoned midway is removed here, or by the bucket's lifecycle if we are killed."""

@@ -29,7 +29,7 @@ from samara.providers import streams
 from samara.providers.addresses import Address, parsed
 from samara.providers.azure_jobs import ContainerAppsJobs, job_runner
 from samara.providers.azure_rest import CONNECT_S, LOOPBACK, READ_S, connections, keyless, nobody, refuse_clear
-from samara.providers.certainty import patiently, same, settled
+from samara.providers.certainty import gone, patiently, same, settled
 from samara.providers.sizes import small
 from samara.providers.streams import CHUNK
 from samara.settings import Settings
@@ -101,7 +101,7 @@ class BlobStore:
 
     def delete(self, key: str, version: Version) -> None:
         over = only(key, version)
-        settled(key, lambda: self._deleted(key, over), lambda: self._gone(key))
+        settled(key, lambda: self._deleted(key, over), lambda: gone(self.head, key))
 
     def _headed(self, key: str) -> Meta:
         with translated(key, self._place):
@@ -157,17 +157,10 @@ class BlobStore:
             self._blob(key).delete_blob(**over)
         return True
 
-    def _gone(self, key: str) -> bool | None:
-        try:
-            self.head(key)
-        except NotFound:
-            return True
-        return None
-
     def _create_in_blocks(self, key: str, pieces: Iterator[bytes]) -> Version:
         """As `create`. Two uploads to one key do not mix: their blocks bear their own names, and the first to end
         discards those of the other."""
-        if not self._gone(key):  # most of what is created twice has long been there
+        if not gone(self.head, key):  # most of what is created twice has long been there
             raise Conflict(key)
         upload = uuid4().hex
         blocks: Names = []
@@ -191,7 +184,7 @@ class BlobStore:
                 reply = self._blob(key).commit_block_list(listed, match_condition=MatchConditions.IfMissing)
             return Version(str(reply["etag"]))
         except Discarded:
-            if not self._gone(key):
+            if not gone(self.head, key):
                 raise Conflict(key) from None
             raise Unavailable(key, "another upload to it discarded this one's blocks; send it again") from None
 

@@ -66,3 +66,12 @@ def same(read: Callable[[], Object], data: bytes) -> Callable[[], Version | None
         return now.version if now.data == data else None
 
     return ours
+
+
+def gone(head: Callable[[str], object], key: str) -> bool | None:
+    """True when nothing is at `key` any more, which is what a removal comes to, whoever's it was."""
+    try:
+        head(key)
+    except NotFound:
+        return True
+    return None

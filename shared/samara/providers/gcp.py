@@ -25,7 +25,7 @@ from samara.patience import stand_back
 from samara.ports import JobRunner, Meta, Object, ObjectStore, Version
 from samara.providers import streams
 from samara.providers.addresses import parsed
-from samara.providers.certainty import Written, patiently, same, settled
+from samara.providers.certainty import Written, gone, patiently, same, settled
 from samara.providers.gcp_http import CONNECT_S, READ_S, Beyond, Busy, checked, session, translated
 from samara.providers.gcp_jobs import GoogleBatch, google_batch
 from samara.providers.gcp_uploads import Upload
@@ -106,7 +106,7 @@ class GcsStore:
 
     def delete(self, key: str, version: Version) -> None:
         generation = generation_of(sound(key), version)
-        settled(key, lambda: self._deleted(key, generation), lambda: self._gone(key))
+        settled(key, lambda: self._deleted(key, generation), lambda: gone(self.head, key))
 
     def _read(self, key: str, bites: range | None) -> Object:
         """All of an object in one request, or the part of it within `bites`."""
@@ -187,13 +187,6 @@ class GcsStore:
             return int(self.head(key).version)
         except NotFound:
             return 0
-
-    def _gone(self, key: str) -> bool | None:
-        try:
-            self.head(key)
-        except NotFound:
-            return True
-        return None
 
     def _create_large(self, key: str, piece: bytes, rest: Iterator[bytes]) -> Version:
         """As `create`. What is given up midway is never seen, and Google forgets it after a week."""
