@@ -14,7 +14,7 @@ from azure.storage.blob import ContainerClient
 from samara import providers
 from samara.errors import Conflict, Misconfigured, Unavailable
 from samara.ports import ObjectStore, Version
-from samara.providers import certainty
+from samara.providers import azure_rest, certainty
 from samara.providers.addresses import parsed
 from samara.providers.azure import DEVELOPMENT, DEVELOPMENT_KEY, BlobStore, client, credential
 from samara.providers.streams import CHUNK
@@ -251,3 +251,8 @@ def test_a_connection_string_opens_its_account_and_no_other(monkeypatch: pytest.
     assert client(parsed("az://acme/flights")).url == "https://acme.blob.core.example/flights"
     with pytest.raises(Misconfigured, match="AZURE_STORAGE_CONNECTION_STRING: is of another account than other"):
         client(parsed("az://other/flights"))
+
+
+def test_one_credential_serves_all_and_each_complaint_is_its_own() -> None:
+    assert azure_rest.keyless() is azure_rest.keyless(), "it keeps the tokens it was given"
+    assert azure_rest.nobody() is not azure_rest.nobody(), "an error that is raised twice tells of two places"

@@ -108,12 +108,12 @@ def refuse_clear(url: str) -> None:
         raise Misconfigured(url, "would let others read a token; use https://")
 
 
-@cache
 def nobody() -> Misconfigured:
     """What it means that Azure gave no token: nobody is logged in, here or any more."""
     return Misconfigured("Azure's credentials", "none were found; run az login, or give the function an identity")
 
 
+@cache
 def keyless() -> TokenCredential:
     """Who we are: the function's own identity, or who is logged in."""
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415  # 400 ms, which whoever has a key need not wait
