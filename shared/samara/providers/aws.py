@@ -131,7 +131,7 @@ class S3Store:
                 parts.append(patiently(lambda piece=piece: self._sent(key, upload, len(parts) + 1, piece)))  # type: ignore[misc]  # mypy cannot infer it
                 seen.update(piece)
                 size += len(piece)
-            ours = partial(self._holding, key, size, seen.hexdigest())
+            ours = partial(streams.holding, self, key, size, seen.hexdigest())
             return settled(key, lambda: self._joined(key, upload, parts), ours)
         except BaseException:
             with suppress(Exception):
@@ -153,14 +153,6 @@ class S3Store:
                 Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
             )
         return Version(reply["ETag"])
-
-    def _holding(self, key: str, size: int, digest: str) -> Version | None:
-        """The version of the object at `key`, if it has these bytes."""
-        now = self.head(key)
-        if now.size != size:
-            return None
-        with self.open(key) as stream:
-            return now.version if streams.digest_of(stream) == digest else None
 
 
 class Beyond(Exception):

@@ -170,7 +170,7 @@ class BlobStore:
             patiently(partial(self._stage, key, blocks[-1], piece))
             seen.update(piece)
             size += len(piece)
-        ours = partial(self._holding, key, size, seen.hexdigest())
+        ours = partial(streams.holding, self, key, size, seen.hexdigest())
         return settled(key, lambda: self._commit(key, blocks), ours)
 
     def _stage(self, key: str, block: str, piece: bytes) -> None:
@@ -187,14 +187,6 @@ class BlobStore:
             if not gone(self.head, key):
                 raise Conflict(key) from None
             raise Unavailable(key, "another upload to it discarded this one's blocks; send it again") from None
-
-    def _holding(self, key: str, size: int, digest: str) -> Version | None:
-        """The version of the object at `key`, if it has these bytes."""
-        now = self.head(key)
-        if now.size != size:
-            return None
-        with self.open(key) as stream:
-            return now.version if streams.digest_of(stream) == digest else None
 
     def _blob(self, key: str) -> BlobClient:
         return self._client(sound(key))

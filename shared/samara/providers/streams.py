@@ -77,3 +77,12 @@ def digest_of(source: BinaryIO) -> str:
     for chunk in chunks(source):
         seen.update(chunk)
     return seen.hexdigest()
+
+
+def holding(store: ObjectStore, key: str, size: int, digest: str) -> Version | None:
+    """The version of the object at `key`, if it has these bytes."""
+    now = store.head(key)
+    if now.size != size:
+        return None
+    with store.open(key) as stream:
+        return now.version if digest_of(stream) == digest else None
