@@ -52,6 +52,7 @@ MOST = 50  # models, and datasets, on the first page
 LISTED = 100_000  # keys of one topic that are counted before we say "or more"
 STEPS = 500  # of a prediction's lineage
 EPOCH, HOUR = datetime(1970, 1, 1, tzinfo=UTC), timedelta(hours=1)
+LAST_HOUR = (datetime.max.replace(tzinfo=UTC) - EPOCH) // HOUR
 HEADERS = {
     "content-type": "text/html; charset=utf-8",
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
@@ -311,8 +312,9 @@ def between(app: App, prefix: str, after: str, end: str, most: int) -> list[str]
 
 def last_hour(app: App, prefix: str, at: datetime) -> int:
     """The last hour, counted from `EPOCH`, in or after which something was captured."""
-    hours = range((at - EPOCH) // HOUR + 24)  # a day's grace for clocks that go wrong
-    return max(0, bisect_left(hours, x=True, key=lambda hour: nothing_after(app, prefix, hour)) - 1)
+    now = (at - EPOCH) // HOUR + 1
+    hours = range(now) if nothing_after(app, prefix, now) else range(now, LAST_HOUR)  # clocks do go wrong
+    return max(0, hours.start + bisect_left(hours, x=True, key=lambda hour: nothing_after(app, prefix, hour)) - 1)
 
 
 def nothing_after(app: App, prefix: str, hour: int) -> bool:
