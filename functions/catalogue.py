@@ -4,7 +4,7 @@ Read it from top to bottom and you have followed a file from its upload to a pre
 to the next training.
 """
 
-from samara.catalogue import Created, Every, Function, Http, JobSpec
+from samara.catalogue import Created, Every, Failed, Function, Http, JobSpec
 
 # fmt: off
 CATALOGUE = (
@@ -87,6 +87,12 @@ CATALOGUE = (
         ),
         creates=("results/", "alerts/"),
         timeout_s=300,
+    ),
+    Function(
+        "deadletter",
+        on=(Failed(),),
+        does="tells people what could not be done",
+        creates=("alerts/",),
     ),
     Function(
         "dashboard",

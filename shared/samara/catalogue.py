@@ -33,7 +33,12 @@ class Every:
     period: Literal["minute", "hour"]
 
 
-Trigger = Created | Http | Every
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An event that was tried often enough and given up: what every cloud calls a dead letter."""
+
+
+Trigger = Created | Http | Every | Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,11 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One stateless function. Prefixes end with a slash; what is not named here is refused."""
+    """One stateless function. Prefixes end with a slash; what is not named here is refused.
+
+    `zip_mb` is the most its package may weigh, in units of 10**6 bytes, and `modules` the most that importing its
+    handler may load: what a cold start has to fetch and run.
+    """
 
     name: str
     on: tuple[Trigger, ...]
@@ -60,6 +69,8 @@ class Function:
     memory_mb: int = 512
     timeout_s: int = 60
     job: JobSpec | None = None
+    zip_mb: int = 30
+    modules: int = 900
 
     @property
     def wakes_on(self) -> tuple[str, ...]:
@@ -96,6 +107,11 @@ def named(catalogue: Catalogue, name: str) -> Function:
 def woken_by(catalogue: Catalogue, key: str) -> list[Function]:
     """The functions that an object at `key` wakes."""
     return [f for f in catalogue if any(key.startswith(prefix) for prefix in f.wakes_on)]
+
+
+def told_of_failures(catalogue: Catalogue) -> list[Function]:
+    """The functions that hear of every event that was given up."""
+    return [f for f in catalogue if any(isinstance(trigger, Failed) for trigger in f.on)]
 
 
 def answering(catalogue: Catalogue, path: str) -> Function | None:

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from samara.app import App
 from samara.errors import Misconfigured, SamaraError
-from samara.events import Event, HttpRequest, HttpResponse, ObjectCreated, Tick
+from samara.events import Event, GivenUp, HttpRequest, HttpResponse, ObjectCreated, Tick
 
 log = logging.getLogger("samara")
 
@@ -47,6 +47,10 @@ def on_tick(run: Callable[[Tick, App], Any]) -> Handler[Tick]:
     return Handler(run, (Tick,))
 
 
+def on_given_up(run: Callable[[GivenUp, App], Any]) -> Handler[GivenUp]:
+    return Handler(run, (GivenUp,))
+
+
 def on_http(run: Callable[[HttpRequest, App], HttpResponse]) -> Handler[HttpRequest]:
     return Handler(run, (HttpRequest,))
 
@@ -61,7 +65,9 @@ def subject(event: Event) -> dict[str, str]:
     """What an event is about, for the log: a key, a path or an instant."""
     match event:
         case ObjectCreated():
-            return {"key": event.key}
+            return {"key": event.key, "event": event.id}
+        case GivenUp():
+            return {"key": event.subject, "of": event.function}
         case HttpRequest():
             return {"path": event.path[:200], "method": event.method[:10]}
         case Tick():

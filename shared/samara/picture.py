@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from samara import catalogue
-from samara.catalogue import Catalogue, Created, Every, Function, Http, Trigger
+from samara.catalogue import Catalogue, Created, Every, Failed, Function, Http, Trigger
 
 BEGIN, END = "<!-- picture: begin -->", "<!-- picture: end -->"
 ENDS = ("captures/", "feedback/", "aliases/", "models/", "quarantine/")
@@ -65,6 +65,8 @@ def source(trigger: Trigger) -> str:
             return f'http_{name}(["{"/".join(trigger.methods)} {trigger.path}"])'
         case Every():
             return f'every_{trigger.period}(("every {trigger.period}"))'
+        case Failed():
+            return 'given_up(("given up"))'
 
 
 def node(prefix: str) -> str:

@@ -1,10 +1,12 @@
 """What the functions need from a cloud: a place to keep objects, and a machine to run long jobs on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import BinaryIO, NewType, Protocol
+
+from samara.events import Wake
 
 Version = NewType("Version", str)
 """Which write of an object this is. Opaque: compare it, never read it."""
@@ -114,3 +116,10 @@ class JobRunner(Protocol):
 
     def cancel(self, handle: str) -> None:
         """See to it that it stops with everything it started. Cancelling what has ended does nothing."""
+
+
+class Bus(Protocol):
+    """Carries wakes to the functions they name, as the bucket's notifications are carried: at least once."""
+
+    def wake(self, wakes: Iterable[Wake]) -> None:
+        """Have each of these functions run soon for the object it names. `Unavailable` when not all were taken."""

@@ -15,8 +15,10 @@ HOME = ".samara"
 class Settings(BaseModel):
     """Frozen. `home` is the folder of the local provider: its bucket, its jobs, its locks.
 
-    In a cloud `store` is the address of the bucket (`samara.providers.addresses`), and `jobs` says where jobs run,
-    in the words of the provider's `job_runner`.
+    In a cloud `store` is the address of the bucket (`samara.providers.addresses`), `jobs` says where jobs run and
+    `bus` how functions are woken, in the words of the provider's `job_runner` and `bus`. `function` is the one that
+    this process was deployed to be. `code` is the key of the package from which a job gets its code, or nothing where
+    the job's machine has it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,6 +27,9 @@ class Settings(BaseModel):
     home: Path = Path(HOME)
     store: str = ""
     jobs: str = ""
+    bus: str = ""
+    function: str = ""
+    code: str = ""
     catalogue: str = "functions.catalogue"
 
     @property

@@ -23,7 +23,9 @@ from samara.catalogue import Created, Every, Function
 from samara.dev import http
 from samara.dev.pending import Pending, Task
 from samara.dev.watch import FolderWatch
+from samara.dispatch import deliver
 from samara.errors import Misconfigured
+from samara.events import GivenUp
 from samara.providers.local import LocalJobs
 from samara.settings import Settings
 
@@ -143,7 +145,8 @@ class Platform:
 
     def _failed(self, task: Task, what: str, why: str, *, final: bool) -> None:
         if final or task.attempt >= ATTEMPTS:
-            self.app.alert(task.key or task.function, f"{task.function} {what}", why, task.at)
+            for function in catalogue.told_of_failures(self.functions):
+                deliver(function, GivenUp(task.function, task.key, what, why, task.at), self.app)
             return
         again = Task(task.function, task.key, task.at, task.attempt + 1)
         timer = threading.Timer(0.25 * 2**task.attempt, lambda: self._again(again, timer))

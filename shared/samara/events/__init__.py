@@ -7,10 +7,19 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class ObjectCreated:
-    """An object appeared. A hint: it may come twice, late, out of order, or for what is gone again."""
+    """An object appeared. A hint: it may come twice, late, out of order, or for what is gone again.
+
+    `token` is the store's name for that write, where the notification tells it: an ETag or a generation.
+    """
 
     key: str
     at: datetime
+    token: str = ""
+
+    @property
+    def id(self) -> str:
+        """The same for every notification of one write, whichever way it came."""
+        return f"{self.key}@{self.token}" if self.token else self.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +56,18 @@ class Wake:
     key: str
 
 
-Event = ObjectCreated | Tick | HttpRequest
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """`function` could not do its work on `subject`, a key if it was woken by one, however often it was asked.
+
+    `what` is the kind of failure, in one word, and `why` what is known of its reason.
+    """
+
+    function: str
+    subject: str
+    what: str
+    why: str
+    at: datetime
+
+
+Event = ObjectCreated | Tick | HttpRequest | GivenUp
