@@ -20,6 +20,8 @@ from samara.core.records import Alert, Maker, Record
 from samara.errors import Conflict, NotFound, Rejected, Unavailable, Unknown
 from samara.patience import Queue
 from samara.ports import JobRunner, ObjectStore, Version
+from samara.providers import CLOUDS
+from samara.providers.nowhere import NoJobs
 from samara.scoped import ScopedStore
 from samara.settings import Settings
 
@@ -191,10 +193,16 @@ class App:
 
 def build(settings: Settings) -> App:
     """The app of this process: the one place where providers are chosen."""
-    provider = providers.load(settings.provider)
-    elsewhere = settings.jobs.startswith("libcloud:")  # nodes of another cloud than the bucket's
-    runner = (providers.load("libcloud") if elsewhere else provider).job_runner(settings)
-    return App(provider.object_store(settings), runner, Maker(function="samara", code=code_digest()))
+    store = providers.load(settings.provider).object_store(settings)
+    return App(store, job_runner(settings), Maker(function="samara", code=code_digest()))
+
+
+def job_runner(settings: Settings) -> JobRunner:
+    """Where this process runs jobs: on nodes of another cloud than the bucket's, if it is set up so, or nowhere."""
+    if not settings.jobs and settings.provider in CLOUDS:
+        return NoJobs()
+    elsewhere = settings.jobs.startswith("libcloud:")
+    return providers.load("libcloud" if elsewhere else settings.provider).job_runner(settings)
 
 
 def copied(source: BinaryIO, target: BinaryIO) -> str:

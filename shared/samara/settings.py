@@ -40,7 +40,7 @@ class Settings(BaseModel):
     def environment(self) -> dict[str, str]:
         """These settings as the environment of a child process."""
         absolute = self.model_copy(update={"home": self.home.absolute()})  # the child may start in another folder
-        return {f"SAMARA_{name.upper()}": str(value) for name, value in absolute.model_dump().items()}
+        return {f"SAMARA_{name.upper()}": str(value) for name, value in absolute.model_dump().items() if value}
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:

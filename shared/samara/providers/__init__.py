@@ -8,7 +8,8 @@ from samara.ports import JobRunner, ObjectStore
 from samara.providers import addresses
 from samara.settings import Settings
 
-NAMES = ("memory", "local", "aws", "gcp", "azure", "libcloud")
+CLOUDS = ("aws", "gcp", "azure", "libcloud")
+NAMES = ("memory", "local", *CLOUDS)
 
 
 class Provider(Protocol):

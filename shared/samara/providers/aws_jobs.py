@@ -20,6 +20,7 @@ from samara.errors import Misconfigured, Rejected, Unavailable
 from samara.ports import Job, JobRunner, JobStatus
 from samara.providers.addresses import parsed
 from samara.providers.certainty import patiently
+from samara.providers.starting import command
 from samara.settings import Settings
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class BatchJobs:
         needs = [("MEMORY", job.memory_mb)] + ([("GPU", job.gpus)] if job.gpus else [])
         environment = {**self._environment, "TASK_COUNT": str(job.tasks)}
         return {
-            "command": ["python", "-m", job.module, *job.arguments],
+            "command": command(job, self._environment),
             "environment": [{"name": name, "value": value} for name, value in environment.items()],
             "resourceRequirements": [{"type": kind, "value": str(amount)} for kind, amount in needs],  # type: ignore[typeddict-item]  # mypy takes both names for any string
         }

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from samara.errors import Misconfigured, Unavailable
 from samara.ports import Job, JobStatus
 from samara.providers.azure_rest import Document, Rest
+from samara.providers.starting import command
 
 VERSION = "2024-07-01.20.0"
 SCOPE = "https://batch.core.windows.net/.default"
@@ -89,7 +90,7 @@ class BatchArrays:
             container = {"imageName": self._image, "containerRunOptions": "--gpus all" if job.gpus else ""}
             yield {
                 "id": f"{number:05d}",
-                "commandLine": shlex.join(["python", "-m", job.module, *job.arguments]),
+                "commandLine": shlex.join(command(job, self._environment)),
                 "containerSettings": container,
                 "environmentSettings": [{"name": key, "value": value} for key, value in environment.items()],
                 "constraints": {"maxWallClockTime": f"PT{math.ceil(job.time_limit_s)}S", "maxTaskRetryCount": 0},

@@ -11,7 +11,7 @@ decides. Tried against requests and answers as the reference of its REST API des
 import math
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from samara.core.digests import short
 from samara.errors import Misconfigured, Rejected, Unavailable, Unsupported
@@ -20,6 +20,7 @@ from samara.providers import azure_batch
 from samara.providers.addresses import parsed
 from samara.providers.azure_batch import BatchArrays
 from samara.providers.azure_rest import Document, Rest, keyless
+from samara.providers.starting import command
 from samara.settings import Settings
 
 VERSION = "2024-03-01"
@@ -133,7 +134,7 @@ class ContainerAppsJobs:
         return {
             "name": name,
             "image": self._place.image,
-            "command": ["python", "-m", job.module],
+            "command": command(replace(job, arguments=()), self._environment),
             "args": list(job.arguments),
             "env": [{"name": key, "value": value} for key, value in self._environment.items()],
             "resources": resources(job, self._place.profile),

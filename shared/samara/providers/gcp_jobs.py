@@ -24,6 +24,7 @@ from samara.ports import Job, JobStatus
 from samara.providers.addresses import parsed
 from samara.providers.certainty import patiently
 from samara.providers.gcp_http import CONNECT_S, READ_S, checked, session, translated
+from samara.providers.starting import command
 from samara.settings import Settings
 
 GOOGLE = "https://batch.googleapis.com"
@@ -169,9 +170,7 @@ def request(job: Job, machines: Machines, environment: Mapping[str, str]) -> dic
 
 def task_group(job: Job, machines: Machines, environment: Mapping[str, str]) -> dict[str, Any]:
     spec: dict[str, Any] = {
-        "runnables": [
-            {"container": {"imageUri": machines.image, "commands": ["python", "-m", job.module, *job.arguments]}}
-        ],
+        "runnables": [{"container": {"imageUri": machines.image, "commands": command(job, environment)}}],
         "computeResource": {"memoryMib": str(job.memory_mb)},
         "maxRunDuration": f"{max(math.ceil(job.time_limit_s), 1)}s",
         "environment": {"variables": {**environment, "TASK_COUNT": str(job.tasks)}},
