@@ -1,6 +1,7 @@
 """The command line: each command says what it does, does it through `samara.admin`, and shows what came of it."""
 
 import getpass
+import os
 import signal
 import sys
 import threading
@@ -15,6 +16,7 @@ import click
 
 from samara import __version__
 from samara.errors import Conflict, NotFound, SamaraError
+from samara.providers.addresses import provider_of
 from samara.settings import HOME, Settings, from_environment, nearest_home
 
 R = TypeVar("R")
@@ -45,18 +47,22 @@ def main(ctx: click.Context, home: Path | None) -> None:
     On the first day: `samara demo`. With data of your own: `samara init`, then `samara dev`.
     """
     settings = from_environment()
+    if settings.store and "SAMARA_PROVIDER" not in os.environ:  # the address says whose bucket it is
+        settings = settings.model_copy(update={"provider": provider_of(settings.store)})
     found = home or (nearest_home(Path.cwd()) if settings.home == Path(HOME) else settings.home)
     ctx.obj = settings.model_copy(update={"home": (found or Path(HOME)).absolute()})
 
 
 def in_project(function: Callable[..., R]) -> Callable[..., R]:
-    """Gives a command the settings of a home that exists, or says how to get one."""
+    """Gives a command the settings of a home that exists, or of a cloud, or says how to get one."""
 
     @click.pass_obj
     def wrapped(settings: Settings, *args: Any, **options: Any) -> R:
-        if not settings.bucket.is_dir():
+        if settings.provider == "local" and not settings.bucket.is_dir():
             raise NotFound(
-                str(settings.home), "no samara project here; make one with `samara init`, or see `samara demo`"
+                str(settings.home),
+                "no samara project here; make one with `samara init`, or see `samara demo`. For a bucket in a cloud, "
+                "set SAMARA_STORE to its address",
             )
         return function(settings, *args, **options)
 
@@ -160,11 +166,26 @@ def upload(settings: Settings, file: Path, dataset: str, name: str | None) -> No
 
 
 @main.command()
+@click.argument("folder", default=".", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@in_project
+def publish(settings: Settings, folder: Path) -> None:
+    """Put the contracts, models and training code of FOLDER in force. On a laptop `samara dev` does so by itself."""
+    from samara import app, project
+
+    changed = project.publish(project.read(folder), app.build(settings))
+    for what in changed or ["nothing new"]:
+        click.echo(f"{click.style('✓', fg='green')} {what}")
+
+
+@main.command()
 @click.argument("model")
 @click.option("--why", "reason", default="", help="For the record: why you ask.")
 @in_project
 def train(settings: Settings, model: str, reason: str) -> None:
-    """Ask for a training of MODEL now, on the newest accepted batches. `samara dev` must be running."""
+    """Ask for a training of MODEL now, on the newest accepted batches.
+
+    On a laptop `samara dev` must be running. In a cloud SAMARA_JOBS must say where jobs run.
+    """
     from samara import console
 
     console.ask_for_training(settings, model, reason)

@@ -6,21 +6,25 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from samara import admin, project
-from samara.app import App
+from samara import admin, catalogue, project
+from samara.app import App, build
 from samara.conformance import Verdict
 from samara.core import keys, lineage
 from samara.core.records import Alert, ModelVersion
 from samara.dev.platform import Platform
+from samara.dispatch import deliver
 from samara.doctor import Finding
-from samara.errors import NotFound, Rejected, SamaraError, Unavailable
+from samara.errors import Misconfigured, NotFound, Rejected, SamaraError, Unavailable
+from samara.events import HttpRequest
 from samara.settings import Settings
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -62,8 +66,8 @@ def sources(folder: Path) -> Iterator[Path]:
 
 
 def status(app: App, settings: Settings) -> None:
-    address = platform_address(settings)
-    out.print(f"platform  {'running at ' + address if address else 'not running (samara dev starts it)'}")
+    address = platform_address(settings) if settings.provider == "local" else f"in {settings.store}"
+    out.print(f"platform  {address or 'not running (samara dev starts it)'}")
     datasets = table("dataset", "uploads", "batches", "accepted", "refused", "quarantined")
     for item in admin.datasets(app):
         counts = (item.uploads, item.batches, item.accepted, item.refused, item.quarantined)
@@ -182,24 +186,44 @@ def platform_address(settings: Settings) -> str | None:
 
 
 def ask_for_training(settings: Settings, model: str, reason: str) -> None:
-    address = platform_address(settings)
-    if address is None:
-        raise Unavailable(str(settings.home), "no platform is running on it; start one with `samara dev`")
     body = json.dumps({"why": reason} if reason else {}).encode()
-    request = urllib.request.Request(  # noqa: S310  # our own loopback address
-        f"{address}/train/{model}", data=body, headers={"content-type": "application/json"}, method="POST"
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=30) as reply:  # noqa: S310  # the same
-            answer = json.load(reply)
-    except urllib.error.HTTPError as error:
-        raise Rejected(model, json.load(error)["error"]) from error
+    answer = (asked_here if settings.provider == "local" else decided_here)(settings, f"/train/{model}", body)
+    if "error" in answer:
+        raise Rejected(model, answer["error"])
     said = f" run {answer['run']} of {model} is on its way; `samara models {model}` shows it"
     if answer["status"] != "submitted":
         said = (
             f" run {answer['run']} of {model} was this very plan, and {answer['status']}; change code, data or settings"
         )
     out.print(Text.assemble(FINE, said))
+
+
+def asked_here(settings: Settings, path: str, body: bytes) -> dict[str, Any]:
+    """What the platform of this machine answers."""
+    address = platform_address(settings)
+    if address is None:
+        raise Unavailable(str(settings.home), "no platform is running on it; start one with `samara dev`")
+    request = urllib.request.Request(  # noqa: S310  # our own loopback address
+        f"{address}{path}", data=body, headers={"content-type": "application/json"}, method="POST"
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as reply:  # noqa: S310  # the same
+            answer: dict[str, Any] = json.load(reply)
+    except urllib.error.HTTPError as error:
+        answer = json.load(error)
+    return answer
+
+
+def decided_here(settings: Settings, path: str, body: bytes) -> dict[str, Any]:
+    """What the function answers when it runs here, on the cloud's bucket, with the permissions of whoever asks."""
+    functions = catalogue.load(settings.catalogue)
+    function = catalogue.answering(functions, path)
+    if function is None:
+        raise Misconfigured(path, "no function of the catalogue answers it")
+    headers = {"content-type": "application/json"}
+    request = HttpRequest("POST", path, datetime.now(UTC), headers=headers, body=body)
+    answer: dict[str, Any] = json.loads(deliver(function, request, build(settings)).body)
+    return answer
 
 
 def table(*columns: str) -> Table:

@@ -1,0 +1,94 @@
+"""The same commands on a bucket in a cloud, which SAMARA_STORE names."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from samara import app, project
+from samara.catalogue import load, named
+from samara.cli import main
+from samara.core import keys
+from samara.dispatch import deliver
+from samara.events import ObjectCreated
+from samara.settings import Settings
+from tests.conftest import NOON
+from tests.emulators import s3
+
+Samara = Callable[..., Result]
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Those of a bucket with a batch service beside it, as its user's shell has them."""
+    store, jobs = s3.fresh_bucket(), s3.fresh_queue()
+    monkeypatch.setenv("SAMARA_STORE", store)
+    monkeypatch.setenv("SAMARA_JOBS", jobs)
+    return Settings(provider="aws", store=store, jobs=jobs)
+
+
+@pytest.fixture
+def samara(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Samara:
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_project_is_published_once(samara: Samara) -> None:
+    samara("init", "mine")
+
+    first, again = samara("publish", "mine"), samara("publish", "mine")
+
+    assert "contract of tumours" in first.output
+    assert "model malignant" in first.output
+    assert "nothing new" in again.output
+
+
+def test_an_upload_lands_in_the_bucket_and_the_status_says_so(samara: Samara, settings: Settings) -> None:
+    samara("init", "mine")
+
+    assert samara("upload", "mine/data/tumours.csv", "--dataset", "tumours").exit_code == 0
+
+    assert list(app.build(settings).store.list(keys.LANDING)) == ["landing/tumours/tumours.csv"]
+    shown = samara("status").output
+    assert f"in {settings.store}"[:40] in shown
+    assert "tumours" in shown
+
+
+def test_a_training_is_asked_for_with_the_permissions_of_who_asks(samara: Samara, settings: Settings) -> None:
+    samara("init", "mine")
+    whole = app.build(settings)
+    project.publish(project.read(Path("mine")), whole)
+    whole.store.create("landing/tumours/tumours.csv", Path("mine/data/tumours.csv").read_bytes())
+    functions = load()
+    for name, topic in (("ingest", keys.LANDING), ("validate", keys.DATASETS)):
+        deliver(named(functions, name), ObjectCreated(next(whole.store.list(topic)), NOON), whole)
+
+    asked = samara("train", "malignant", "--why", "a new colleague")
+
+    assert "of malignant is on its way" in asked.output
+    assert len(list(whole.store.list(keys.DECISIONS))) == 1
+    assert list(whole.store.list(keys.RUNS))
+
+
+def test_a_training_without_machines_is_refused_by_name(samara: Samara, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAMARA_JOBS")
+    samara("init", "mine")
+    samara("publish", "mine")
+
+    ended = samara("train", "malignant")
+
+    assert ended.exit_code == 1
+    assert "malignant" in ended.output
+
+
+def test_an_address_of_no_cloud_is_refused_with_those_there_are(
+    samara: Samara, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAMARA_STORE", "ftp://flights")
+
+    ended = samara("status")
+
+    assert ended.exit_code == 1
+    assert "not the address of a bucket; it starts with one of file:, s3:" in ended.output
