@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 import boto3
 from botocore import exceptions
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from samara.errors import Misconfigured, Rejected, Unavailable
 from samara.ports import Job, JobRunner, JobStatus
 from samara.providers.addresses import parsed
 from samara.providers.certainty import patiently
-from samara.providers.starting import command
+from samara.providers.starting import best, command
 from samara.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,11 +65,7 @@ class BatchJobs:
         return name
 
     def status(self, handle: str) -> JobStatus:
-        known = self._found(fit(handle))
-        if not known:
-            return JobStatus.LOST
-        said = {self._status(one) for one in known}
-        return next(status for status in BEST_FIRST if status in said)
+        return best({self._status(one) for one in self._found(fit(handle))})
 
     def cancel(self, handle: str) -> None:
         for found in self._found(fit(handle)):
@@ -109,7 +106,6 @@ class BatchJobs:
         }
 
 
-BEST_FIRST = (JobStatus.SUCCEEDED, JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.FAILED)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 
 
@@ -150,5 +146,7 @@ def job_runner(settings: Settings) -> JobRunner:
     address = parsed(settings.jobs, "region")
     if address.scheme != "batch" or not address.path:
         raise Misconfigured(settings.jobs or "SAMARA_JOBS", "names no queue; write batch://queue/definition")
-    batch = boto3.client("batch", endpoint_url=address.endpoint, region_name=address.options.get("region"))
+    once = Config(retries={"total_max_attempts": 1})  # a submission sent twice would be two jobs
+    region = address.options.get("region")
+    batch = boto3.client("batch", endpoint_url=address.endpoint, region_name=region, config=once)
     return BatchJobs(batch, address.place, address.path, settings.environment())

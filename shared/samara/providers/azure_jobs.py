@@ -20,7 +20,7 @@ from samara.providers import azure_batch
 from samara.providers.addresses import parsed
 from samara.providers.azure_batch import BatchArrays
 from samara.providers.azure_rest import Document, Rest, keyless
-from samara.providers.starting import command
+from samara.providers.starting import best, command
 from samara.settings import Settings
 
 VERSION = "2024-03-01"
@@ -34,7 +34,6 @@ STATUS = {
     "Failed": JobStatus.FAILED,
     "Stopped": JobStatus.FAILED,
 }
-BEST_FIRST = (JobStatus.SUCCEEDED, JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.FAILED)
 NEEDS = {"registry": "identity", "identity": "client", "batch": "pool", "pool": "batch"}
 OPTIONS = ("region", "image", "registry", "identity", "client", "profile", "batch", "pool")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -83,7 +82,7 @@ class ContainerAppsJobs:
         known = {status_of(found) for found in self._runs(name)}
         if not known and self._arrays:
             return self._arrays.status(name)
-        return next((status for status in BEST_FIRST if status in known), JobStatus.LOST)
+        return best(known)
 
     def cancel(self, handle: str) -> None:
         name = fit(handle)

@@ -1,10 +1,21 @@
-"""The command that becomes a job, on whatever machine a batch service finds for it."""
+"""How a job starts, on whatever machine a batch service finds for it, and which of several starts speaks for it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 
-from samara.ports import Job
+from samara.ports import Job, JobStatus
+
+BEST_FIRST = (JobStatus.SUCCEEDED, JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.FAILED)
+
+
+def best(statuses: Collection[JobStatus]) -> JobStatus:
+    """How a job is that was started several times: as well as the best of them. Lost, when it never was.
+
+    >>> best([JobStatus.FAILED, JobStatus.RUNNING])
+    <JobStatus.RUNNING: 'running'>
+    """
+    return next((status for status in BEST_FIRST if status in statuses), JobStatus.LOST)
 
 
 def command(job: Job, environment: Mapping[str, str]) -> list[str]:
