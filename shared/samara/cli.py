@@ -58,17 +58,22 @@ def in_project(function: Callable[..., R]) -> Callable[..., R]:
 
     @click.pass_obj
     def wrapped(settings: Settings, *args: Any, **options: Any) -> R:
-        if settings.provider == "local" and not settings.bucket.is_dir():
-            raise NotFound(
-                str(settings.home),
-                "no samara project here; make one with `samara init`, or see `samara demo`. For a bucket in a cloud, "
-                "set SAMARA_STORE to its address",
-            )
-        return function(settings, *args, **options)
+        return function(existing(settings), *args, **options)
 
     wrapped.__doc__ = function.__doc__
     wrapped.__name__ = function.__name__
     return wrapped
+
+
+def existing(settings: Settings) -> Settings:
+    """These settings, or `NotFound` where there is no home yet. A cloud's bucket tells for itself."""
+    if settings.provider == "local" and not settings.bucket.is_dir():
+        raise NotFound(
+            str(settings.home),
+            "no samara project here; make one with `samara init`, or see `samara demo`. For a bucket in a cloud, "
+            "set SAMARA_STORE to its address",
+        )
+    return settings
 
 
 @main.command()
@@ -167,13 +172,18 @@ def upload(settings: Settings, file: Path, dataset: str, name: str | None) -> No
 
 @main.command()
 @click.argument("folder", default=".", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@in_project
-def publish(settings: Settings, folder: Path) -> None:
+@click.option("--check", is_flag=True, help="Only see whether the folder is in order; touch no bucket.")
+@click.pass_obj
+def publish(settings: Settings, folder: Path, check: bool) -> None:
     """Put the contracts, models and training code of FOLDER in force. On a laptop `samara dev` does so by itself."""
     from samara import app, project
 
-    changed = project.publish(project.read(folder), app.build(settings))
-    for what in changed or ["nothing new"]:
+    found = project.read(folder)
+    if check:
+        said = [f"{', '.join([*found.contracts, *found.definitions]) or 'nothing to publish'}: in order"]
+    else:
+        said = project.publish(found, app.build(existing(settings)))
+    for what in said or ["nothing new"]:
         click.echo(f"{click.style('✓', fg='green')} {what}")
 
 

@@ -45,6 +45,18 @@ def test_a_project_is_published_once(samara: Samara) -> None:
     assert "nothing new" in again.output
 
 
+def test_a_project_is_checked_without_a_bucket(samara: Samara, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAMARA_STORE")
+    samara("init", "mine")
+
+    assert "tumours, malignant: in order" in samara("publish", "--check", "mine").output
+
+    Path("mine/train.py").unlink()
+    broken = samara("publish", "--check", "mine")
+    assert broken.exit_code == 1
+    assert "there is no train.py beside it" in broken.output
+
+
 def test_an_upload_lands_in_the_bucket_and_the_status_says_so(samara: Samara, settings: Settings) -> None:
     samara("init", "mine")
 
