@@ -77,20 +77,39 @@ def existing(settings: Settings) -> Settings:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", required=False, type=click.Path(path_type=Path, file_okay=False))
 @click.option("--data", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A CSV file to start from.")
 @click.option("--target", help="The column to predict. Needed with --data.")
-def init(folder: Path, data: Path | None, target: str | None) -> None:
-    """Make a project folder: a data contract, a model definition and training code.
+@click.option("--cloud", type=click.Choice(["aws", "gcp", "azure"]), help="Configure a stack for this cloud as well.")
+@click.option("--stack", help="The stack's name. Default: the cloud's.")
+@click.option("--region", help="The stack's region. Default: one in Europe.")
+def init(
+    folder: Path | None,
+    *,
+    data: Path | None,
+    target: str | None,
+    cloud: str | None,
+    stack: str | None,
+    region: str | None,
+) -> None:
+    """Make a project FOLDER: a data contract, a model definition and training code. Or configure a stack, or both.
 
     With --data and --target the contract is drafted from your file; without, you get a small working example.
+    With --cloud, `pulumi up` finds in infra/ what it is to create.
     """
-    from samara import starter
+    from samara import stacks, starter
 
-    written = starter.create(folder, data, target)
+    if folder is None and cloud is None:
+        raise click.UsageError("Name a FOLDER for a project, or a --cloud to configure a stack for.")
+    written = starter.create(folder, data, target) if folder else []
+    if cloud:
+        written.append(stacks.create(cloud, stack or cloud, region))
     for path in written:
         click.echo(f"  {click.style('+', fg='green')} {path}")
-    click.echo(f"\nNext:  cd {folder} && samara dev")
+    if folder:
+        click.echo(f"\nNext:  cd {folder} && samara dev")
+    if cloud:
+        click.echo(f"\nNext:  make infra && cd {stacks.INFRA} && pulumi stack init {stack or cloud} && pulumi up")
 
 
 @main.command()

@@ -1,0 +1,50 @@
+"""The first configuration of a stack: what `pulumi up` is told, with everything one may say about it at hand."""
+
+from pathlib import Path
+from textwrap import dedent
+
+from samara.errors import Conflict, Rejected
+
+INFRA = Path(__file__).parents[2] / "infra"
+REGIONS = {"aws": "eu-central-1", "gcp": "europe-west3", "azure": "westeurope"}
+PROJECTS = {
+    "aws": '# samara:project: "123456789012"   # hold the stack to this account',
+    "gcp": "samara:project: my-project            # the id of your Google Cloud project",
+    "azure": "samara:project: 00000000-0000-0000-0000-000000000000  # the id of your subscription",
+}
+CALLERS = {
+    "aws": '["arn:aws:iam::123456789012:role/analysts"]',
+    "gcp": '["group:analysts@example.com"]',
+    "azure": "[]  # whoever has a function's key may call it",
+}
+
+
+def create(cloud: str, stack: str, region: str | None, infra: Path = INFRA) -> Path:
+    """Write `Pulumi.{stack}.yaml` beside the program, and give its path. One that is there stays."""
+    if not (infra / "Pulumi.yaml").is_file():
+        why = "is not there: what deploys is part of Samara's sources; clone the repository and run `samara init` in it"
+        raise Rejected(str(infra), why, code="no_infra")
+    path = infra / f"Pulumi.{stack}.yaml"
+    try:
+        with path.open("x") as file:
+            file.write(settings(cloud, region or REGIONS[cloud]))
+    except FileExistsError:
+        raise Conflict(str(path), "is there already; edit it, or name another stack with --stack") from None
+    return path
+
+
+def settings(cloud: str, region: str) -> str:
+    """The configuration as YAML, what is usual written out and what is possible beside it."""
+    return dedent(f"""\
+        # One deployment, which `pulumi up` makes. What a setting means, and what else there is: infra/config.py.
+        config:
+          samara:cloud: {cloud}
+          samara:region: {region}
+          {PROJECTS[cloud]}
+          # samara:name: samara                # what every name begins with; two stacks need two
+          # samara:callers: {CALLERS[cloud]}
+          # samara:jobs: {{gpu: none, spot: true, max_vcpus: 64, time_limit_s: 86400}}
+          # samara:budget: {{usd: 50, email: you@example.com}}
+          # samara:keep_days: 30               # how long what was overwritten can be brought back
+          # samara:protect: false              # so that `pulumi destroy` may take the bucket too
+        """)
