@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 HOMES = {"samara": ROOT / "shared/samara", "functions": ROOT / "functions"}
 
 WORLDLY_FILES = ("handler", "job")
+SEAMS = ("samara.events.aws", "samara.events.gcp", "samara.events.azure", "samara.events.payloads")
 CHILD_PROGRAMS = ("functions.train.fit",)  # runs the user's training code in a process of the job's
 SPEAKING = ("samara.cli",)  # people read what it prints
 
@@ -26,13 +27,17 @@ WORLD = (
     "sqlite3", "ssl", "subprocess", "tempfile", "time", "urllib.request", "urllib3", "uuid",
 )  # fmt: skip
 SDKS = {
-    "boto3": "aws",
-    "botocore": "aws",
-    "google.api_core": "gcp",
-    "google.auth": "gcp",
-    "google.cloud": "gcp",
-    "azure": "azure",
-    "libcloud": "libcloud",
+    "boto3": "providers.aws",
+    "botocore": "providers.aws",
+    "google.api_core": "providers.gcp",
+    "google.auth": "providers.gcp",
+    "google.cloud": "providers.gcp",
+    "azure": "providers.azure",
+    "libcloud": "providers.libcloud",
+    "aws_lambda_powertools": "hosts.aws",
+    "azure.functions": "hosts.azure",
+    "flask": "hosts.gcp",
+    "functions_framework": "hosts.gcp",
 }
 RUNS_WHAT_IT_READS = ("cloudpickle", "dill", "joblib", "jsonpickle", "marshal", "pickle", "shelve")
 SHARED_BY_PURE_FILES = (
@@ -65,7 +70,7 @@ def keeps_its_direction(name: str, tree: ast.Module) -> Iterator[str]:
 
 
 def leaves_the_world_alone(name: str, tree: ast.Module) -> Iterator[str]:
-    """In functions/*/ only handler.py and job.py touch the world; in samara.core nothing does."""
+    """In functions/*/ only handler.py and job.py touch the world; in samara.core, and in what reads events, nothing."""
     if not pure(name):
         return
     for imported in imports(tree):
@@ -112,12 +117,12 @@ def is_silent(name: str, tree: ast.Module) -> Iterator[str]:
 
 
 def keeps_each_sdk_at_home(name: str, tree: ast.Module) -> Iterator[str]:
-    """A cloud's SDK is imported in the files of its provider, and nowhere else."""
+    """A cloud's SDK is imported in the files of its provider, its runtime's in its host, and nowhere else."""
     for imported in imports(tree):
-        for sdk, provider in SDKS.items():
-            home = f"samara.providers.{provider}"
-            if within(imported, sdk) and not (name == home or name.startswith(f"{home}_")):
-                yield f"imports {imported}, which is {provider}'s"
+        sdk = max((sdk for sdk in SDKS if within(imported, sdk)), key=len, default="")
+        home = f"samara.{SDKS.get(sdk)}"
+        if sdk and not (name == home or name.startswith(f"{home}_")):
+            yield f"imports {imported}, which is {SDKS[sdk]}'s"
 
 
 RULES: tuple[Rule, ...] = (
@@ -172,7 +177,7 @@ def function_of(name: str) -> str:
 def pure(name: str) -> bool:
     if function_of(name):
         return name.split(".")[2] not in WORLDLY_FILES and name not in CHILD_PROGRAMS
-    return within(name, "samara.core")
+    return within(name, "samara.core", *SEAMS)
 
 
 @pytest.mark.parametrize("name", modules())
@@ -207,6 +212,10 @@ BAD = {
     "the network from a decision": ("functions.drift.verdict", FINE + "import requests"),
     "a cloud from a handler": ("functions.train.job", FINE + "from google.cloud import storage"),
     "a cloud from another's provider": ("samara.providers.gcp", FINE + "import boto3"),
+    "a runtime from a provider": ("samara.providers.azure", FINE + "import azure.functions as func"),
+    "an SDK from a host": ("samara.hosts.aws", FINE + "import boto3"),
+    "the network from a seam": ("samara.events.gcp", FINE + "import requests"),
+    "the clock from a seam": ("samara.events.azure", FINE + "from datetime import datetime\nAT = datetime.now()"),
     "the clock": ("samara.core.keys", FINE + "from datetime import datetime\nAT = datetime.now()"),
     "the clock by its module": ("samara.core.keys", FINE + "import datetime\nAT = datetime.datetime.utcnow()"),
     "a file": ("functions.drift.verdict", FINE + "open('x')"),
@@ -238,6 +247,8 @@ def test_the_rules_notice_what_they_are_for(name: str, source: str) -> None:
         ("functions.train.fit", FINE + "import random"),
         ("samara.cli", FINE + "print(1)"),
         ("samara.providers.azure_jobs", FINE + "import azure.core"),
+        ("samara.hosts.azure", FINE + "import azure.functions as func"),
+        ("samara.events.local", FINE + "import asyncio"),
         ("samara", ""),
     ],
 )

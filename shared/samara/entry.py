@@ -1,15 +1,30 @@
-"""How a handler is woken: the right event, the right permissions, one structured log line for each event."""
+"""How a handler is woken: the right event, the right permissions, one structured log line for each event.
+
+What is worth trying again is decided here, by what a line calls the outcome, and carried out by each platform:
+
+| outcome | after | locally | Lambda | Pub/Sub | storage queues |
+|---|---|---|---|---|---|
+| ok | – | done | done | done | done |
+| conflict, retry | `Conflict`; `Unavailable`, a crash and all else | 5 tries | 3 tries | 5 tries | 5 tries |
+| dead | `Rejected` | given up at once | 3 tries | 5 tries | 5 tries |
+
+Only the local platform sees why something failed; to the others any failure is one, so they try also what is dead,
+which changes nothing. Then all of them give it up: the event goes to the dead letters, and `deadletter` tells people.
+HTTP is never tried again: a request is refused by a 4xx or has failed by a 5xx, and whoever asked knows.
+"""
 
 import json
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from samara.app import App
-from samara.errors import Misconfigured, SamaraError
+from samara.errors import Conflict, Misconfigured, Rejected, SamaraError
 from samara.events import Event, GivenUp, HttpRequest, HttpResponse, ObjectCreated, Tick
 
 log = logging.getLogger("samara")
@@ -27,16 +42,16 @@ class Handler(Generic[E]):
     def __call__(self, event: Event, app: App) -> Any:
         if not isinstance(event, self.takes):
             raise Misconfigured(app.maker.function, f"is not woken by {type(event).__name__}")
-        started = time.perf_counter()
-        outcome = "ok"
+        started, failed = time.perf_counter(), None
         try:
             return self.run(event, app)  # type: ignore[arg-type]  # checked against `takes` above
         except BaseException as error:
-            outcome = type(error).__name__
+            failed = error
             raise
         finally:
-            said = {"function": app.maker.function, **subject(event), "outcome": outcome}
-            log.info(json.dumps({**said, "ms": round((time.perf_counter() - started) * 1000, 1)}))
+            said = {"function": app.maker.function, **subject(event), **outcome(event, failed)}
+            took_ms = round((time.perf_counter() - started) * 1000, 1)
+            log.log(level(said["outcome"]), json.dumps({**said, "ms": took_ms, **cold()}))
 
 
 def on_object_created(run: Callable[[ObjectCreated, App], Any]) -> Handler[ObjectCreated]:
@@ -62,16 +77,56 @@ def on_created_or_http(
 
 
 def subject(event: Event) -> dict[str, str]:
-    """What an event is about, for the log: a key, a path or an instant."""
+    """What an event is about, for the log: a key, a path or an instant; and the trace it is part of."""
     match event:
         case ObjectCreated():
             return {"key": event.key, "event": event.id}
         case GivenUp():
             return {"key": event.subject, "of": event.function}
         case HttpRequest():
-            return {"path": event.path[:200], "method": event.method[:10]}
+            return {"path": event.path[:200], "method": event.method[:10], **trace(event)}
         case Tick():
             return {"at": event.at.isoformat()}
+
+
+TRACES = (
+    ("traceparent", re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")),  # W3C's
+    ("x-cloud-trace-context", re.compile(r"([0-9a-f]{32})(?:/.*)?")),  # Google's
+)
+
+
+def trace(request: HttpRequest) -> dict[str, str]:
+    for header, form in TRACES:
+        if found := form.fullmatch(request.headers.get(header, "")):
+            return {"trace": found[1]}
+    return {}
+
+
+def outcome(event: Event, error: BaseException | None) -> dict[str, str]:
+    """One word for what came of an event, the same in every cloud, and the kind of error if there was one."""
+    if error is None:
+        return {"outcome": "ok"}
+    if isinstance(event, HttpRequest):
+        status, code = refused_with(error) if isinstance(error, SamaraError) else (500, "internal")
+        word = "refused" if status < 500 or code in BY_CODE else "failed"
+    elif isinstance(error, Rejected):
+        word = "dead"
+    else:
+        word = "conflict" if isinstance(error, Conflict) else "retry"
+    return {"outcome": word, "error": type(error).__name__}
+
+
+def level(outcome: str) -> int:
+    worse = {"dead": logging.ERROR, "failed": logging.ERROR, "retry": logging.WARNING, "conflict": logging.WARNING}
+    return worse.get(outcome, logging.INFO)
+
+
+_first = iter(({"cold": True},))
+
+
+def cold() -> dict[str, bool]:
+    """Said of the first event of a process, which waited for it to start."""
+    return next(_first, {})
 
 
 STATUS: dict[str, int] = {
@@ -97,6 +152,7 @@ BY_CODE: dict[str, int] = {
     "model_failed": 422,
     "long_headers": 431,
     "cross_site": 403,
+    "not_ours": 403,
     "no_model": 503,
     "model_unavailable": 503,
     "busy": 503,
@@ -120,14 +176,18 @@ def refusal(status: int, code: str, why: str, headers: dict[str, str] | None = N
 
 def refused(error: SamaraError) -> HttpResponse:
     """An error as a response. What is the deployment's fault is logged, not told to strangers."""
-    status = STATUS[next(name for name in (c.__name__ for c in type(error).__mro__) if name in STATUS)]
-    code = getattr(error, "code", type(error).__name__.lower())
-    if code in OURS:
-        status, code = 503, "unavailable"
-    if status >= 500:
+    status, code = refused_with(error)
+    if status >= 500 and code not in BY_CODE:
         log.error(json.dumps({"refused": type(error).__name__, "why": str(error)}))
         return refusal(status, code, "the service cannot answer just now; its log says why")
-    return refusal(BY_CODE.get(code, status), code, str(error))
+    return refusal(status, code, str(error))
+
+
+def refused_with(error: SamaraError) -> tuple[int, str]:
+    """The status and the code that an error has over HTTP."""
+    status = STATUS[next(name for name in (c.__name__ for c in type(error).__mro__) if name in STATUS)]
+    code = getattr(error, "code", type(error).__name__.lower())
+    return (503, "unavailable") if code in OURS else (BY_CODE.get(code, status), code)
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
@@ -137,3 +197,31 @@ def log_to_stderr(level: int = logging.INFO) -> None:
     log.handlers[:] = [handler]
     log.setLevel(level)
     log.propagate = False
+
+
+class JsonLine(logging.Formatter):
+    """A line as cloud log services read it, with its severity and time. `trace_field` is what they call the trace."""
+
+    def __init__(self, trace_field: str, project: str) -> None:
+        super().__init__()
+        self._trace_field = trace_field
+        self._traces = f"projects/{project}/traces/" if project else ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        try:
+            said = json.loads(text)
+        except ValueError:
+            said = None
+        line = said if isinstance(said, dict) else {"message": text}
+        if "trace" in line:
+            line[self._trace_field] = self._traces + line["trace"]
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        at = datetime.fromtimestamp(record.created, UTC).isoformat()
+        return json.dumps({"time": at, "severity": record.levelname, **line}, default=str)
+
+
+def log_as_json(trace_field: str = "trace", project: str = "") -> None:
+    log_to_stderr()
+    log.handlers[0].setFormatter(JsonLine(trace_field, project))

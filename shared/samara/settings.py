@@ -17,8 +17,8 @@ class Settings(BaseModel):
 
     In a cloud `store` is the address of the bucket (`samara.providers.addresses`), `jobs` says where jobs run and
     `bus` how functions are woken, in the words of the provider's `job_runner` and `bus`. `function` is the one that
-    this process was deployed to be. `code` is the key of the package from which a job gets its code, or nothing where
-    the job's machine has it.
+    this process was deployed to be, and `caller` the account whose posts to it are events, where those come by HTTP.
+    `code` is the key of the package from which a job gets its code, or nothing where the job's machine has it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +29,7 @@ class Settings(BaseModel):
     jobs: str = ""
     bus: str = ""
     function: str = ""
+    caller: str = ""
     code: str = ""
     catalogue: str = "functions.catalogue"
 

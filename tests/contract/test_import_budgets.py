@@ -7,7 +7,8 @@ import pytest
 
 SDKS = {
     "boto3", "botocore", "google.auth", "google.cloud.storage", "google.cloud.batch", "grpc", "azure.core",
-    "azure.identity", "azure.storage.blob", "msal", "libcloud", "paramiko", "requests",
+    "azure.identity", "azure.storage.blob", "msal", "libcloud", "paramiko", "requests", "aws_lambda_powertools",
+    "azure.functions", "flask", "functions_framework",
 }  # fmt: skip
 BUDGETS = {
     "import samara.providers": set(),
@@ -22,6 +23,9 @@ BUDGETS = {
     "import samara.providers.gcp": {"google.auth", "google.cloud.storage", "requests"},
     "import samara.providers.azure": {"azure.core", "azure.storage.blob", "requests"},
     "from samara.providers.azure_rest import keyless; keyless()": {"azure.core", "azure.identity", "msal", "requests"},
+    "import samara.hosts.aws": {"aws_lambda_powertools", "botocore"},  # which every process there loads anyway
+    "import samara.hosts.gcp": set(),
+    "import samara.hosts.azure": {"azure.functions"},
     "import samara.providers.libcloud": {"libcloud", "requests"},
 }
 

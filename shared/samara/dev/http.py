@@ -5,7 +5,6 @@ answers this machine only, and no web page of another site may use it (DNS rebin
 """
 
 import asyncio
-import json
 import re
 import socket
 import sys
@@ -22,14 +21,15 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from samara import catalogue, dispatch
+from samara import dispatch
 from samara.app import App
-from samara.catalogue import Catalogue, Function, Http
+from samara.catalogue import Catalogue, Function
 from samara.core.strict import shown
-from samara.entry import log, refusal, refused
-from samara.errors import Misconfigured, Rejected, SamaraError
+from samara.entry import refusal
+from samara.errors import Misconfigured, Rejected
 from samara.events import Event, HttpRequest, HttpResponse, local
 from samara.events.local import Receive, Scope, Send
+from samara.hosts.http import SECURITY, addressed, failure, got, response_of, secured
 
 Deliver = Callable[[Function, Event, App], Any]
 
@@ -38,16 +38,6 @@ MOST_AT_ONCE = 64  # requests held at a time, each with a body of up to 6 MiB
 PATIENCE_S = 10
 GRACE_S = 5  # for running requests, when the server stops
 HERE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
-SECURITY = {
-    "x-content-type-options": "nosniff",
-    "content-security-policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",
-}
 
 
 class Routes:
@@ -85,15 +75,11 @@ class Routes:
         self._running += 1
         try:
             response = await self._response(scope, receive, unread)
-        except SamaraError as error:
-            response = refused(error)
-            log.info(json.dumps({"function": "http", "method": shown(scope["method"]), "refused": response.status}))
-        except Exception:  # noqa: BLE001  # a bug must not end the server, nor be shown to strangers
-            log.exception(json.dumps({"function": "http", "path": shown(scope["path"]), "outcome": "crashed"}))
-            response = refusal(500, "internal", "something went wrong here; the log says what")
+        except Exception as error:  # noqa: BLE001  # whatever it is, whoever asked gets an answer
+            response = failure(error, {"method": shown(scope["method"]), "path": shown(scope["path"])})
         finally:
             self._running -= 1
-        response = replace(response, headers={**SECURITY, **response.headers})
+        response = secured(response)
         if unread:
             await local.respond_and_hang_up(response, receive, send)
         else:
@@ -104,19 +90,13 @@ class Routes:
             return refusal(503, "busy", "too many requests at once; try again", {"retry-after": "1"})
         request = local.request(scope, self._clock())
         same_site(request)
-        function = catalogue.answering(self._functions, request.path)
-        if function is None:
-            raise Rejected(shown(request.path), "no such address", code="unknown_path")
-        allowed = methods(function, request.path)
-        if request.method == "OPTIONS":
-            return HttpResponse(204, b"", {"allow": ", ".join(allowed)})
-        if request.method not in allowed:
-            why = f"use {' or '.join(allowed)} here"
-            return refusal(405, "bad_method", why, {"allow": ", ".join(allowed)})
+        function = addressed(self._functions, request)
+        if isinstance(function, HttpResponse):
+            return function
         if unread:
             request = replace(request, body=await local.body(dict(request.headers), receive, self._patience_s))
             unread.done()
-        return await self._run(function, replace(request, method=request.method.replace("HEAD", "GET")))
+        return await self._run(function, got(request))
 
     async def _run(self, function: Function, request: HttpRequest) -> HttpResponse:
         self._threads = self._threads or ThreadPoolExecutor(THREADS, thread_name_prefix="http")
@@ -127,9 +107,7 @@ class Routes:
                 response = await work
         except TimeoutError:
             return refusal(503, "timeout", f"no answer within {function.timeout_s} seconds")
-        if not isinstance(response, HttpResponse):
-            raise Misconfigured(function.name, "answers HTTP with something that is no HttpResponse")
-        return response
+        return response_of(function, response)
 
 
 class Unread:
@@ -155,17 +133,6 @@ def asgi(
 ) -> Routes:
     """An ASGI application that answers by the catalogue. A body must arrive within `patience_s`."""
     return Routes(functions, app, clock, deliver, patience_s)
-
-
-def methods(function: Function, path: str) -> list[str]:
-    """The methods under which a function answers a path. Whoever answers GET answers HEAD."""
-    given = [
-        method
-        for trigger in function.on
-        if isinstance(trigger, Http) and catalogue.fits(path, trigger.path)
-        for method in trigger.methods
-    ]
-    return [*dict.fromkeys(given), *(("HEAD",) if "GET" in given else ()), "OPTIONS"]
 
 
 def same_site(request: HttpRequest) -> None:

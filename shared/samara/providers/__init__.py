@@ -1,9 +1,11 @@
 """The seam outward. Every provider module offers the same functions under the same names."""
 
 import importlib
+from collections.abc import Sequence
 from typing import Protocol, cast
 
 from samara.errors import Misconfigured
+from samara.events import Wake
 from samara.ports import JobRunner, ObjectStore
 from samara.providers import addresses
 from samara.settings import Settings
@@ -12,12 +14,21 @@ CLOUDS = ("aws", "gcp", "azure", "libcloud")
 NAMES = ("memory", "local", *CLOUDS)
 
 
+class Bus(Protocol):
+    """The way back: how a function that ran asks the platform to wake others."""
+
+    def wake(self, wakes: Sequence[Wake]) -> None:
+        """Ask for all of these. They come at least once each, or `Unavailable` says that some may not."""
+
+
 class Provider(Protocol):
     """What a provider module offers."""
 
     def object_store(self, settings: Settings) -> ObjectStore: ...
 
     def job_runner(self, settings: Settings) -> JobRunner: ...
+
+    def bus(self, settings: Settings) -> Bus: ...
 
 
 def load(name: str) -> Provider:

@@ -21,6 +21,7 @@ from samara.errors import Conflict, Misconfigured, NotFound, Rejected, SamaraErr
 from samara.ports import Meta, Object, ObjectStore, Version
 from samara.providers import streams
 from samara.providers.addresses import Address, parsed
+from samara.providers.aws_bus import EventBridge, bus
 from samara.providers.aws_jobs import BatchJobs, job_runner, unusable
 from samara.providers.certainty import gone, patiently, same, settled
 from samara.providers.sizes import small
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_s3.type_defs import CompletedPartTypeDef
 
-__all__ = ["BatchJobs", "S3Store", "job_runner", "object_store"]
+__all__ = ["BatchJobs", "EventBridge", "S3Store", "bus", "job_runner", "object_store"]
 
 CONNECTIONS = 64  # as many as a busy process has threads
 CONNECT_S, READ_S = 5.0, 30.0

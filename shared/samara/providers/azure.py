@@ -27,6 +27,7 @@ from samara.errors import Conflict, Misconfigured, NotFound, Rejected, SamaraErr
 from samara.ports import Meta, Object, ObjectStore, Version
 from samara.providers import streams
 from samara.providers.addresses import Address, parsed
+from samara.providers.azure_bus import Queues
 from samara.providers.azure_jobs import ContainerAppsJobs, job_runner
 from samara.providers.azure_rest import CONNECT_S, LOOPBACK, READ_S, connections, keyless, nobody, refuse_clear
 from samara.providers.certainty import gone, patiently, same, settled
@@ -305,3 +306,12 @@ def object_store(settings: Settings) -> ObjectStore:
     if address.scheme != "az" or not ACCOUNT.fullmatch(address.place) or not CONTAINER.fullmatch(address.path):
         raise Misconfigured(settings.store, "not a container of Azure; write az://account/container")
     return BlobStore(client(address))
+
+
+def bus(settings: Settings) -> Queues:
+    """Of an address `queues://account`, with `?endpoint=` where the account is not on Azure's public cloud."""
+    address = parsed(settings.bus)
+    if address.scheme != "queues" or not ACCOUNT.fullmatch(address.place) or address.path:
+        raise Misconfigured(settings.bus, "names no account; write queues://account")
+    url = address.endpoint or f"https://{address.place}.queue.core.windows.net"
+    return Queues(url, credential(address.place, url))

@@ -265,3 +265,7 @@ def kind_of(provider: str) -> type[StorageDriver]:
         fault = UNFIT.get(provider, "is none that we know to be sound")
         raise Unsupported(provider, f"libcloud's driver {fault}; use the service's S3 endpoint, by s3:// or minio")
     return kind
+
+
+def bus(settings: Settings) -> NoReturn:  # noqa: ARG001  # every provider takes its settings
+    raise Unsupported("libcloud", "has no functions to wake; choose one of aws, gcp and azure")

@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 from uuid import uuid4
 
 from samara.core.digests import digest
 from samara.core.keys import flaw, sound, sound_prefix
-from samara.errors import Conflict, Misconfigured, NotFound, Rejected, Unavailable
+from samara.errors import Conflict, Misconfigured, NotFound, Rejected, Unavailable, Unsupported
 from samara.ports import LARGEST_HEAD, JobRunner, Meta, Object, ObjectStore, Version
 from samara.providers import local_files as files
 from samara.providers.addresses import provider_of
@@ -239,3 +239,7 @@ def object_store(settings: Settings) -> ObjectStore:
 
 def job_runner(settings: Settings) -> JobRunner:
     return LocalJobs(settings)
+
+
+def bus(settings: Settings) -> NoReturn:  # noqa: ARG001  # every provider takes its settings
+    raise Unsupported("local", "wakes what a function asks for by itself, from the function's answer; run samara dev")

@@ -5,7 +5,7 @@ As in the clouds, and unlike in a folder, an object at `a` may lie beside one at
 
 import io
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from threading import Lock
 from typing import BinaryIO
@@ -13,6 +13,7 @@ from typing import BinaryIO
 from samara.core.digests import digest
 from samara.core.keys import sound, sound_prefix
 from samara.errors import Conflict, NotFound
+from samara.events import Wake
 from samara.ports import Job, JobRunner, JobStatus, Meta, Object, ObjectStore, Version
 from samara.providers.sizes import small
 from samara.settings import Settings
@@ -124,3 +125,17 @@ def object_store(settings: Settings) -> ObjectStore:  # noqa: ARG001  # every pr
 
 def job_runner(settings: Settings) -> JobRunner:  # noqa: ARG001  # the same
     return MemoryJobs()
+
+
+class MemoryBus:
+    """Wakes that wait until somebody takes them from `wakes`."""
+
+    def __init__(self) -> None:
+        self.wakes: list[Wake] = []
+
+    def wake(self, wakes: Sequence[Wake]) -> None:
+        self.wakes += wakes
+
+
+def bus(settings: Settings) -> MemoryBus:  # noqa: ARG001  # the same
+    return MemoryBus()

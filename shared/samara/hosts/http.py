@@ -1,0 +1,93 @@
+"""HTTP by the catalogue, on a laptop and in every cloud: who answers, what nobody need answer, one shape of error."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from samara import catalogue
+from samara.catalogue import Catalogue, Function, Http
+from samara.core.strict import shown
+from samara.entry import log, refusal, refused
+from samara.errors import Misconfigured, Rejected, SamaraError
+from samara.events import HttpRequest, HttpResponse
+
+SECURITY = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+def addressed(functions: Catalogue, request: HttpRequest) -> Function | HttpResponse:
+    """The function that is to answer, or the answer for which none need run."""
+    function = catalogue.answering(functions, request.path)
+    if function is None:
+        raise unknown(request.path)
+    allowed = methods(function, request.path)
+    if request.method == "OPTIONS":
+        return HttpResponse(204, b"", {"allow": ", ".join(allowed)})
+    if request.method not in allowed:
+        return refusal(405, "bad_method", f"use {' or '.join(allowed)} here", {"allow": ", ".join(allowed)})
+    return function
+
+
+def unknown(path: str) -> Rejected:
+    return Rejected(shown(path), "no such address", code="unknown_path")
+
+
+def methods(function: Function, path: str) -> list[str]:
+    """The methods under which a function answers a path. Whoever answers GET answers HEAD."""
+    given = [
+        method
+        for trigger in function.on
+        if isinstance(trigger, Http) and catalogue.fits(path, trigger.path)
+        for method in trigger.methods
+    ]
+    return [*dict.fromkeys(given), *(("HEAD",) if "GET" in given else ()), "OPTIONS"]
+
+
+def got(request: HttpRequest) -> HttpRequest:
+    """As the functions know it: to them HEAD is GET, of which the server leaves the body out."""
+    return replace(request, method="GET") if request.method == "HEAD" else request
+
+
+def response_of(function: Function, answer: Any) -> HttpResponse:
+    if not isinstance(answer, HttpResponse):
+        raise Misconfigured(function.name, "answers HTTP with something that is no HttpResponse")
+    return answer
+
+
+def failure(error: Exception, about: dict[str, Any]) -> HttpResponse:
+    """The response to a request that failed. A bug must not end the server, nor be shown to strangers."""
+    if isinstance(error, SamaraError):
+        response = refused(error)
+        log.info(json.dumps({"function": "http", **about, "refused": response.status}))
+        return response
+    log.error(json.dumps({"function": "http", **about, "outcome": "crashed"}), exc_info=error)
+    return refusal(500, "internal", "something went wrong here; the log says what")
+
+
+def secured(response: HttpResponse) -> HttpResponse:
+    return replace(response, headers={**SECURITY, **response.headers})
+
+
+def answered(
+    functions: Catalogue, read: Callable[[], HttpRequest], run: Callable[[Function, HttpRequest], Any]
+) -> HttpResponse:
+    """The response to what `read` gives, whatever happens."""
+    about: dict[str, Any] = {}
+    try:
+        request = read()
+        about = {"method": shown(request.method), "path": shown(request.path)}
+        found = addressed(functions, request)
+        if isinstance(found, HttpResponse):
+            return secured(found)
+        return secured(response_of(found, run(found, got(request))))
+    except Exception as error:  # noqa: BLE001  # whatever it is, whoever asked gets an answer
+        return secured(failure(error, about))
