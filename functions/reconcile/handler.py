@@ -1,6 +1,6 @@
 """Reconcile: find what has no successor, and ask for the function that should have made it.
 
-Wakes on  the clock, every minute on a laptop
+Wakes on  the clock, every minute on a laptop and every quarter of an hour in a cloud
 Reads     the listings of landing/ … drift/, and the few records that say whether something is still to come
 Writes    results/{model}/{run}.json for a job that died without one, which wakes `register`
      and  alerts/… for what only a person can mend

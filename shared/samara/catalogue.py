@@ -28,9 +28,15 @@ class Http:
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """The clock: once in each of these periods."""
+    """The clock: once in each of these periods. Where each time is billed, once in each that `billed` names, if any."""
 
     period: Literal["minute", "hour"]
+    billed: Literal["quarter", "hour"] | None = None
+
+    @property
+    def in_a_cloud(self) -> Literal["minute", "quarter", "hour"]:
+        """How often a cloud wakes the function: a quarter is that of an hour."""
+        return self.billed or self.period
 
 
 @dataclass(frozen=True, slots=True)
