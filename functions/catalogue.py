@@ -16,6 +16,7 @@ CATALOGUE = (
         creates=("blobs/", "datasets/", "quarantine/", "receipts/"),
         memory_mb=1024,
         timeout_s=900,
+        zip_mb=55,
     ),
     Function(
         "validate",
@@ -25,6 +26,8 @@ CATALOGUE = (
         creates=("blobs/", "validations/", "quarantine/", "alerts/"),
         memory_mb=1024,
         timeout_s=900,
+        zip_mb=70,
+        modules=1000,
     ),
     Function(
         "train",
@@ -50,6 +53,8 @@ CATALOGUE = (
         swaps=("aliases/",),
         memory_mb=1024,
         timeout_s=300,
+        zip_mb=90,
+        modules=1100,
     ),
     Function(
         "predict",
@@ -59,6 +64,8 @@ CATALOGUE = (
         creates=("captures/",),
         memory_mb=1024,
         timeout_s=30,
+        zip_mb=60,
+        modules=1000,
     ),
     Function(
         "feedback",
@@ -76,10 +83,11 @@ CATALOGUE = (
         creates=("blobs/", "drift/", "alerts/"),
         memory_mb=1024,
         timeout_s=900,
+        modules=1000,
     ),
     Function(
         "reconcile",
-        on=(Every("minute"),),
+        on=(Every("minute", billed="quarter"),),
         does="finds what has no successor and wakes the function that should have made it",
         reads=(
             "landing/", "receipts/", "datasets/", "validations/", "decisions/", "runs/", "jobs/", "results/",
