@@ -1,6 +1,7 @@
 """The command line: each command says what it does, does it through `samara.admin`, and shows what came of it."""
 
 import getpass
+import json
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 import click
 
@@ -291,6 +292,25 @@ def doctor(settings: Settings, store: str | None) -> None:
     else:
         fine = console.checks(checks.run(settings))
     if not fine:
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@click.option("--idle", is_flag=True, required=True, help="What it costs while nothing happens.")
+@click.option("--stack", help="Ask infra/Pulumi.STACK.yaml, before anything is created.")
+@click.argument("file", required=False, type=click.File("rb"))
+def cost(idle: bool, stack: str | None, file: BinaryIO | None) -> None:  # noqa: ARG001  # the one cost there is to ask for
+    """List each resource of a stack with its standing charge: what it costs a month while nothing happens.
+
+    FILE is what `pulumi stack export` or `pulumi preview --json` wrote (- for standard input). Ends with 1 when
+    something costs, or is of a kind that the price list does not know.
+    """
+    from samara import console, costs, stacks
+
+    if (stack is None) == (file is None):
+        raise click.UsageError("Name a --stack, or a FILE that Pulumi wrote.")
+    resources = stacks.planned(stack) if stack else json.load(cast("BinaryIO", file))
+    if not console.charges(costs.idle(costs.exported(resources))):
         raise click.exceptions.Exit(1)
 
 

@@ -1,6 +1,7 @@
 """What the commands show: tables, trails and progress in a terminal, plain lines elsewhere."""
 
 import json
+import re
 import sys
 import threading
 import urllib.error
@@ -15,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from samara import admin, catalogue, project
+from samara import admin, catalogue, costs, project
 from samara.app import App, build
 from samara.conformance import Verdict
 from samara.core import keys, lineage
@@ -196,6 +197,20 @@ def ask_for_training(settings: Settings, model: str, reason: str) -> None:
             f" run {answer['run']} of {model} was this very plan, and {answer['status']}; change code, data or settings"
         )
     out.print(Text.assemble(FINE, said))
+
+
+def charges(lines: Iterable[costs.Line]) -> bool:
+    """Show what each resource costs while nothing happens. Whether all of it is nothing."""
+    shown = table("resource", "name", "USD a month", "billed by")
+    lines = list(lines)
+    for line in lines:
+        usd = "?" if line.usd is None else f"{line.usd:.2f}"
+        shown.add_row(Text(re.sub("/[^:]+", "", line.type)), Text(line.name), usd, Text(line.why))
+    out.print(shown)
+    fine = all(line.usd == 0 for line in lines)
+    said = f" {len(lines)} resources, {costs.total(lines):.2f} USD a month while nothing happens"
+    out.print(Text.assemble(FINE if fine else WRONG, said))
+    return fine
 
 
 def asked_here(settings: Settings, path: str, body: bytes) -> dict[str, Any]:

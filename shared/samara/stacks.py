@@ -1,9 +1,15 @@
 """The first configuration of a stack: what `pulumi up` is told, with everything one may say about it at hand."""
 
+import json
+import os
+import subprocess
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
-from samara.errors import Conflict, Rejected
+import yaml
+
+from samara.errors import Conflict, NotFound, Rejected
 
 INFRA = Path(__file__).parents[2] / "infra"
 REGIONS = {"aws": "eu-central-1", "gcp": "europe-west3", "azure": "westeurope"}
@@ -31,6 +37,27 @@ def create(cloud: str, stack: str, region: str | None, infra: Path = INFRA) -> P
     except FileExistsError:
         raise Conflict(str(path), "is there already; edit it, or name another stack with --stack") from None
     return path
+
+
+def planned(stack: str, infra: Path = INFRA) -> Any:
+    """What `pulumi up` would create for a stack, by its program, run without any cloud."""
+    path, python = infra / f"Pulumi.{stack}.yaml", infra / ".venv" / "bin" / "python"
+    if not path.is_file():
+        raise NotFound(str(path), "no configuration of that name; write one by samara init --cloud")
+    if not python.is_file():
+        raise NotFound(str(python), "Pulumi is not there yet; run make infra")
+    given = yaml.safe_load(path.read_text())["config"]
+    done = subprocess.run(  # noqa: S603  # our own program
+        [python, "-m", "infra.record", json.dumps(given)],
+        cwd=infra.parent,
+        env={**os.environ, "PYTHONPATH": f"{infra.parent}{os.pathsep}{infra.parent / 'shared'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Rejected(str(path), done.stderr.strip(), code="bad_stack")
+    return json.loads(done.stdout)
 
 
 def settings(cloud: str, region: str) -> str:
