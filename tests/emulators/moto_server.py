@@ -1,7 +1,8 @@
 """moto's server, whose jobs of AWS Batch are processes of this machine instead of containers. `moto_server.py PORT`.
 
-The image of a job definition is not pulled: `python` is ours, and finds what we find. A minute of a time limit lasts
-half a second, for Batch takes no limit below a minute. An array's parent ends as its tasks do, which moto leaves out.
+The image of a job definition is not pulled: `python` is ours, and finds what we find, or the one that JOB_PYTHON names.
+A minute of a time limit lasts half a second, or 60 / HASTE, for Batch takes no limit below a minute. An array's parent
+ends as its tasks do, which moto leaves out.
 """
 
 import os
@@ -16,7 +17,8 @@ from typing import Any
 from moto.batch import models
 from moto.server import main
 
-HASTE = 120
+HASTE = float(os.environ.get("HASTE", "120"))
+PYTHON = os.environ.get("JOB_PYTHON", sys.executable)
 POLL_S = 0.02
 ENDED = ("SUCCEEDED", "FAILED")
 
@@ -28,7 +30,7 @@ def run(job: Any) -> None:
     given = {each["name"]: each["value"] for each in job._get_container_property("environment", [])}
     if "index" in job.array_properties:
         given["AWS_BATCH_JOB_ARRAY_INDEX"] = str(job.array_properties["index"])
-    command = [sys.executable if word == "python" else word for word in command]
+    command = [PYTHON if word == "python" else word for word in command]
     with tempfile.TemporaryDirectory() as folder:
         job.exit_code = watched(job, command, {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **given}, folder)
     job._mark_stopped(success=job.exit_code == 0)
