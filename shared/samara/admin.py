@@ -1,11 +1,12 @@
 """What people do to a running loop: look, promote, roll back, ask why, replay. Each a function of an app."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from samara import catalogue
-from samara.app import App
+from samara.app import AnyRecord, App
 from samara.core import aliases, keys, lineage
 from samara.core.aliases import Aliases
 from samara.core.records import DriftReport, ModelVersion, Result, Validation
@@ -107,8 +108,15 @@ def datasets(app: App) -> list[DatasetStatus]:
 
 
 def accepted_batches(app: App, dataset: str) -> int:
-    validations = (app.read(Validation, key) for key in app.store.list(f"{keys.VALIDATIONS}{dataset}/"))
+    validations = sound(app, Validation, app.store.list(f"{keys.VALIDATIONS}{dataset}/"))
     return sum(validation.verdict == "accepted" for validation in validations)
+
+
+def sound(app: App, kind: type[AnyRecord], listed: Iterable[str]) -> Iterator[AnyRecord]:
+    """The records at these keys. One that was altered has its alert, and must not hide the others."""
+    for key in listed:
+        with suppress(Rejected, NotFound):
+            yield app.read(kind, key)
 
 
 def models(app: App) -> list[ModelStatus]:
@@ -119,9 +127,9 @@ def models(app: App) -> list[ModelStatus]:
 def model_status(app: App, model: str) -> ModelStatus:
     head = app.find_head(Aliases, keys.aliases(model)) or Aliases()
     runs = list(app.store.list(f"{keys.RUNS}{model}/"))
-    results = [app.read(Result, key) for key in app.store.list(f"{keys.RESULTS}{model}/")]
-    reports = list(app.store.list(f"{keys.DRIFT}{model}/"))
-    latest = app.read(DriftReport, reports[-1]) if reports else None
+    results = list(sound(app, Result, app.store.list(f"{keys.RESULTS}{model}/")))
+    reports = reversed(list(app.store.list(f"{keys.DRIFT}{model}/")))
+    latest = next(sound(app, DriftReport, reports), None)
     return ModelStatus(
         name=model,
         champion=head.champion,
@@ -136,4 +144,4 @@ def model_status(app: App, model: str) -> ModelStatus:
 
 def versions(app: App, model: str) -> list[ModelVersion]:
     """Every version of a model, oldest first."""
-    return [app.read(ModelVersion, key) for key in app.store.list(f"{keys.MODELS}{keys.named(model, 'model')}/")]
+    return list(sound(app, ModelVersion, app.store.list(f"{keys.MODELS}{keys.named(model, 'model')}/")))

@@ -75,8 +75,7 @@ def status(app: App, settings: Settings) -> None:
         datasets.add_row(Text(item.name), *map(str, counts))
     out.print(datasets)
     show_models(admin.models(app))
-    for key in app.store.list(keys.ALERTS):
-        alert = app.read(Alert, key)
+    for alert in admin.sound(app, Alert, app.store.list(keys.ALERTS)):
         out.print(Text.assemble(WRONG, f" {alert.subject}: {alert.what}: {alert.why}"))
 
 

@@ -104,3 +104,21 @@ def test_an_address_of_no_cloud_is_refused_with_those_there_are(
 
     assert ended.exit_code == 1
     assert "not the address of a bucket; it starts with one of file:, s3:" in ended.output
+
+
+def test_a_record_that_was_altered_hides_no_other(samara: Samara, settings: Settings) -> None:
+    samara("init", "mine")
+    samara("publish", "mine")
+    store = app.build(settings).store
+    for key in (
+        "results/malignant/00.json",
+        "validations/tumours/00.json",
+        "alerts/00.json",
+        "models/malignant/1.json",
+    ):
+        store.create(key, b"{")
+
+    shown = samara("status")
+
+    assert shown.exit_code == 0, shown.output
+    assert "malignant" in shown.output
