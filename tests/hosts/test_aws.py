@@ -167,6 +167,14 @@ def test_what_nobody_told_of_reconcile_wakes_over_the_bus(bus: str, woken: Calla
     assert woken() == [{"function": "ingest", "key": "landing/lost/a.csv"}]
 
 
+def test_a_tick_that_went_well_feeds_no_metric_for_its_series_would_be_billed_all_month(bus: str) -> None:
+    with deployed("reconcile", store=s3.fresh_bucket(), bus=bus) as reconcile:
+        invocation = reconcile(golden("aws/tick"))
+
+    (line,) = invocation.logged
+    assert line["message"]["outcome"] == "ok"
+
+
 def test_without_a_bus_reconcile_says_what_is_missing() -> None:
     address = s3.fresh_bucket()
     Bucket(s3.client(), parsed(address, "region").place).put("landing/lost/a.csv", CSV)

@@ -28,6 +28,7 @@ def prepared() -> Any:
     """The work, logging as Lambda's users expect it: JSON with the invocation's own fields, and metrics beside it."""
     logger = Logger(service=log.name, level=logging.INFO)
     log.addHandler(Metrics())
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells at every cold start where it found what
     return logger.inject_lambda_context(work)
 
 
@@ -63,6 +64,8 @@ class Metrics(logging.Handler):
             took, outcome, function = said["ms"], said["outcome"], said["function"]
         except (ValueError, KeyError, TypeError):
             return
+        if outcome == "ok" and "at" in said:
+            return  # a tick is no news, and a metric that only the clock feeds would be billed all month
         metrics = EphemeralMetrics(namespace=NAMESPACE, service=function)
         metrics.add_dimension(name="outcome", value=outcome)
         metrics.add_metric(name="Events", unit=MetricUnit.Count, value=1)
