@@ -8,7 +8,7 @@ from infra.gcp import schedule
 from infra.gcp.function import Builder, Function
 from infra.gcp.jobs import Jobs
 from infra.gcp.store import Store, enabled
-from infra.names import named, tags
+from infra.names import TO_TRY, named, tags
 from infra.packages import Packages
 from samara.catalogue import Catalogue, load
 
@@ -87,11 +87,11 @@ def alarm(stack: Stack, store: Store, channel: monitoring.NotificationChannel) -
 
 def export(stack: Stack, catalogue: Catalogue, store: Store, functions: list[Function]) -> None:
     urls = {one.spec.name: one.url for one in functions if one.answers}
-    pulumi.export("bucket", store.address)
+    pulumi.export("store", store.address)
     pulumi.export("urls", urls)
     pulumi.export("next", [
-        pulumi.Output.concat("export SAMARA_PROVIDER=gcp SAMARA_STORE=", store.address),
-        "samara doctor --store $SAMARA_STORE",
+        pulumi.Output.concat("export SAMARA_STORE=", store.address),
+        *TO_TRY,
         *(
             pulumi.Output.concat('curl -H "Authorization: Bearer $(gcloud auth print-identity-token)" ', url, path)
             for name, url in urls.items() if name == "predict"

@@ -124,5 +124,5 @@ def test_everybody_is_no_caller(packages: Path) -> None:
 
 def test_people_are_told_where_to_go_next(graph: Graph) -> None:
     assert set(graph.outputs["urls"]) == {"train", "predict", "feedback", "dashboard"}
-    assert graph.outputs["bucket"] == "gs://acme-flights-samara"
-    assert any("SAMARA_PROVIDER=gcp" in line for line in graph.outputs["next"])
+    assert graph.outputs["store"] == "gs://acme-flights-samara"
+    assert graph.outputs["next"][0] == "export SAMARA_STORE=gs://acme-flights-samara"
