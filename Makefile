@@ -9,6 +9,7 @@ READY := .venv/.ready
 EMULATORS := tests/emulators/node_modules/.ready
 INFRA := infra/.venv/.ready
 LOCALSTACK := localstack/.venv/.ready
+WORKER := tests/emulators/azure_worker/.venv/.ready
 RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --generate-hashes
 
 .PHONY: help setup demo test check contract simulate bench-store infra package localstack lock clean
@@ -16,12 +17,12 @@ RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --upgrade --
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) $(EMULATORS) $(INFRA) $(LOCALSTACK) ## Create every environment from its lock
+setup: $(READY) $(EMULATORS) $(INFRA) $(LOCALSTACK) $(WORKER) ## Create every environment from its lock
 
 demo: $(READY) ## Run the whole loop on real flights, with its dashboard (about a minute)
 	@$(BIN)/samara demo
 
-test: check $(EMULATORS) $(LOCALSTACK) ## Create the environment, check everything and run every test
+test: check $(EMULATORS) $(LOCALSTACK) $(WORKER) ## Create the environment, check everything and run every test
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(READY) $(INFRA) $(LOCALSTACK) ## Lint, format and types, over tests too
@@ -52,9 +53,10 @@ lock: ## Resolve every environment anew (needs uv)
 	$(RESOLVE) --extra demo --extra aws --extra gcp --extra azure --extra libcloud --group dev pyproject.toml --output-file requirements.lock
 	$(RESOLVE) infra/requirements.in --output-file infra/requirements.lock
 	cd localstack && $(RESOLVE) pyproject.toml --output-file requirements.lock
+	$(subst 3.11,3.13,$(RESOLVE)) --no-deps tests/emulators/azure_worker/requirements.in --output-file tests/emulators/azure_worker/requirements.lock
 
 clean: ## Remove the environments and everything generated
-	rm -rf .venv infra/.venv localstack/.venv .cache .samara .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/emulators/node_modules
+	rm -rf .venv infra/.venv localstack/.venv tests/emulators/azure_worker/.venv .cache .samara .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/emulators/node_modules
 
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Samara needs Python 3.11 or newer; none was found. Name one: make PYTHON=/path/to/python"; exit 1; }
@@ -84,4 +86,9 @@ $(LOCALSTACK): localstack/requirements.lock localstack/pyproject.toml $(READY)
 	@$(BIN)/python -m venv localstack/.venv
 	@localstack/.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r localstack/requirements.lock
 	@localstack/.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable ./localstack
+	@touch $@
+
+$(WORKER): tests/emulators/azure_worker/requirements.lock $(READY)
+	@$(BIN)/python -m venv tests/emulators/azure_worker/.venv
+	@tests/emulators/azure_worker/.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --ignore-requires-python -r $<
 	@touch $@

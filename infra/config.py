@@ -32,6 +32,7 @@ GPUS = {
 }
 LABEL = re.compile(r"[a-z][a-z0-9_-]{0,62}=[a-z0-9_-]{0,63}")  # what Google Cloud takes, and so do the others
 LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731)  # what CloudWatch has, and so do the others
+LEAST_ON_AZURE = 40  # instances of an app, for each of which its bound has always been at least this
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
 
 
@@ -43,7 +44,8 @@ class Jobs(Part):
     """Where trainings run. Nothing of it runs, or costs, while nothing is trained.
 
     `image` is any that has Python of the stack's version; without one it is the plain image of Python. `gpu` is the
-    kind each machine has. `time_limit_s` is the most any job may take, whatever its own definition says.
+    kind each machine has. `time_limit_s` is the most any job may take, whatever its own definition says. `spot` takes
+    machines that are cheaper and may be taken back, where a cloud has such: Azure has none, and refuses to be asked.
     """
 
     image: str = ""
@@ -112,8 +114,20 @@ class Stack(Part):
             (self.jobs.gpu in GPUS[self.cloud], f"jobs.gpu: {self.cloud} has no {self.jobs.gpu}; it has {gpus}"),
             (not self.jobs.subnets or self.cloud == "aws", "jobs.subnets: only AWS Batch takes subnets; leave it away"),
             (
+                self.cloud != "azure" or not self.jobs.spot or "spot" not in self.jobs.model_fields_set,
+                "jobs.spot: Container Apps has no spot machines; leave it away",
+            ),
+            (
+                self.cloud != "azure" or self.concurrency is None or self.concurrency >= LEAST_ON_AZURE,
+                f"concurrency: azure bounds instances at {LEAST_ON_AZURE} or more; raise it, or leave it away",
+            ),
+            (
                 self.machine == "x86_64" or self.cloud == "aws",
                 f"machine: {self.cloud} runs functions on x86_64 only; leave it away",
+            ),
+            (
+                self.machine == "x86_64" or self.jobs.gpu == "none" or self.cloud != "aws",
+                "machine: machines with a GPU are x86_64, and all packages are for one machine; leave it away",
             ),
             (self.log_days in LOG_DAYS, f"log_days: {self.log_days} is none of {days}"),
             (

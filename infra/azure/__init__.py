@@ -1,8 +1,10 @@
 """Azure: the catalogue as apps of Azure Functions, one for each function, woken over storage queues by one container.
 
-Functions' code is put up after `pulumi up`, by the commands that it prints as `publish`: Azure takes it by an upload
-of its own, "one deploy", for which its resource model has nothing but a public address.
+Functions' code is put up after `pulumi up`, by `pulumi stack output publish | sh`: Azure takes it by an upload of its
+own, "one deploy", for which its resource model has nothing but a public address.
 """
+
+from shlex import quote
 
 import pulumi
 from pulumi_azure_native import consumption
@@ -58,19 +60,7 @@ def export(place: Place, store: Store, jobs: Jobs, functions: list[Function], pa
     pulumi.export("bucket", store.address)
     pulumi.export("urls", urls)
     pulumi.export("functions", [one.spec.name for one in functions])
-    pulumi.export("publish", [
-        pulumi.Output.concat(
-            "az storage blob upload --auth-mode login --account-name ", store.account.name, " --container-name ",
-            store.container.name, f" --name {jobs.code} --file {jobs.package} --overwrite",
-        ),
-        *(
-            pulumi.Output.concat(
-                "az functionapp deployment source config-zip --resource-group ", place.group.name, " --name ",
-                one.app.name, f" --src {packages[one.spec.name].path}",
-            )
-            for one in functions
-        ),
-    ])  # fmt: skip
+    pulumi.export("publish", published(place, store, jobs, functions, packages))
     pulumi.export("next", [
         pulumi.Output.concat("export SAMARA_PROVIDER=azure SAMARA_STORE=", store.address),
         "samara doctor --store $SAMARA_STORE",
@@ -84,3 +74,21 @@ def export(place: Place, store: Store, jobs: Jobs, functions: list[Function], pa
             "az storage message peek --auth-mode login --queue-name dead-letters --account-name ", store.account.name
         ),
     ])  # fmt: skip
+
+
+def published(
+    place: Place, store: Store, jobs: Jobs, functions: list[Function], packages: Packages
+) -> pulumi.Output[str]:
+    """A script for a shell: the package of the job goes into the bucket, then each app gets its own."""
+    job = pulumi.Output.concat(
+        "az storage blob upload --auth-mode login --account-name ", store.account.name, " --container-name ",
+        store.container.name, f" --name {jobs.code} --file {quote(str(jobs.package))} --overwrite\n",
+    )  # fmt: skip
+    apps = [
+        pulumi.Output.concat(
+            "az functionapp deployment source config-zip --resource-group ", place.group.name, " --name ",
+            one.app.name, f" --src {quote(str(packages[one.spec.name].path))}\n",
+        )
+        for one in functions
+    ]  # fmt: skip
+    return pulumi.Output.concat("set -e\n", job, *apps)

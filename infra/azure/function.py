@@ -19,7 +19,7 @@ from samara.catalogue import Failed, Http
 
 VERBS = ("reads", "creates", "swaps")
 SIZES_MB = (512, 2048, 4096)  # what instances there are
-FEWEST = 40  # the lowest bound on instances that Azure has always taken; a lower `concurrency` is raised to it
+AT_ONCE = 40  # the lowest bound on instances that Azure has always taken
 PACKAGES = "packages"
 BUS = "BUS"  # the connection's name in `samara.hosts.azure`
 
@@ -105,7 +105,7 @@ class Function(pulumi.ComponentResource):
         return web.FunctionAppConfigArgs(
             runtime=web.FunctionsRuntimeArgs(name=web.RuntimeName.PYTHON, version=self.stack.python),
             scale_and_concurrency=web.FunctionsScaleAndConcurrencyArgs(
-                instance_memory_mb=size, maximum_instance_count=max(self.stack.concurrency or FEWEST, FEWEST)
+                instance_memory_mb=size, maximum_instance_count=self.stack.concurrency or AT_ONCE
             ),
             deployment=web.FunctionsDeploymentArgs(
                 storage=web.FunctionsDeploymentStorageArgs(

@@ -70,7 +70,7 @@ def settings(cloud: str, region: str) -> str:
           {PROJECTS[cloud]}
           # samara:name: samara                # what every name begins with; two stacks need two
           # samara:callers: {CALLERS[cloud]}
-          # samara:jobs: {{gpu: none, spot: true, max_vcpus: 64, time_limit_s: 86400}}
+          # samara:jobs: {{gpu: none, {"" if cloud == "azure" else "spot: true, "}max_vcpus: 64, time_limit_s: 86400}}
           # samara:budget: {{usd: 50, email: you@example.com}}
           # samara:keep_days: 30               # how long what was overwritten can be brought back
           # samara:protect: false              # so that `pulumi destroy` may take the bucket too

@@ -112,7 +112,18 @@ def test_callers_are_refused_since_keys_let_one_in(packages: Path) -> None:
         record("azure", REGION, packages, project=SUBSCRIPTION, callers=["somebody"])
 
 
-def test_people_are_told_how_to_put_up_the_code_and_where_to_go_next(graph: Graph) -> None:
+def test_one_script_puts_up_all_code_and_stops_at_the_first_failure(graph: Graph) -> None:
+    first, upload, *apps = graph.outputs["publish"].splitlines()
+
+    assert first == "set -e"
+    assert upload.startswith("az storage blob upload --auth-mode login ")
+    assert f" --name {settings(deployed(graph)['train'])['SAMARA_CODE']} " in upload, (
+        "the job's, where jobs look for it"
+    )
+    assert [Path(line.rpartition(" --src ")[2]).stem for line in apps] == [spec.name for spec in CATALOGUE]
+    assert all(line.startswith("az functionapp deployment source config-zip ") for line in apps)
+
+
+def test_people_are_told_where_to_go_next(graph: Graph) -> None:
     assert set(graph.outputs["urls"]) == {"train", "predict", "feedback", "dashboard"}
-    assert len(graph.outputs["publish"]) == len(CATALOGUE) + 1, "a package for each function, and the job's"
     assert any("SAMARA_PROVIDER=azure" in line for line in graph.outputs["next"])

@@ -86,6 +86,12 @@ def test_an_empty_configuration_says_where_to_begin() -> None:
         ({**AZURE, "samara:project": ""}, "samara:project: '' does not fit; give the id of an Azure subscription"),
         ({**AWS, "samara:project": "12"}, "samara:project: '12' does not fit; give the twelve digits of an account"),
         ({**GCP, "samara:machine": "arm64"}, "samara:machine: gcp runs functions on x86_64 only"),
+        (
+            {**AWS, "samara:machine": "arm64", "samara:jobs": '{"gpu": "l4"}'},
+            "samara:machine: machines with a GPU are x86",
+        ),
+        ({**AZURE, "samara:jobs": '{"spot": true}'}, "samara:jobs.spot: Container Apps has no spot machines; leave it"),
+        ({**AZURE, "samara:concurrency": "39"}, "samara:concurrency: azure bounds instances at 40 or more; raise it"),
         ({**AZURE, "samara:jobs": '{"gpu": "h100"}'}, "samara:jobs.gpu: azure has no h100; it has none, t4, a100"),
         ({**GCP, "samara:jobs": '{"subnets": ["a"]}'}, "samara:jobs.subnets: only AWS Batch takes subnets"),
         ({**AWS, "samara:name": "Sixteen Letters!"}, "samara:name: string should match pattern"),
@@ -101,6 +107,19 @@ def test_an_empty_configuration_says_where_to_begin() -> None:
 )
 def test_what_a_cloud_has_not_is_refused(given: dict[str, str], complaint: str) -> None:
     assert complaint in refused(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {**AZURE, "samara:jobs": '{"spot": false}', "samara:concurrency": "40"},
+        {**AWS, "samara:machine": "arm64", "samara:concurrency": "1"},
+        {**GCP, "samara:jobs": '{"spot": true}', "samara:concurrency": "39"},
+    ],
+    ids=lambda given: given["samara:cloud"],
+)
+def test_what_another_cloud_lacks_is_taken_by_this_one(given: dict[str, str]) -> None:
+    assert read(given).cloud == given["samara:cloud"]
 
 
 def test_several_misfits_are_all_named() -> None:
