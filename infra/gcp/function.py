@@ -6,7 +6,7 @@ from pulumi_gcp import artifactregistry, cloudfunctionsv2, projects, pubsub, sto
 from infra.config import Stack
 from infra.gcp import http
 from infra.gcp.jobs import Jobs
-from infra.gcp.store import DAY_S, ROLES, Store, account, fit, granted
+from infra.gcp.store import DAY_S, Store, account, fit, granted
 from infra.names import RECONCILE, code_key, named, needs_jobs, tags, variables
 from infra.packages import Packaged
 from samara import catalogue
@@ -119,7 +119,7 @@ class Function(pulumi.ComponentResource):
         return any(not isinstance(trigger, Http) for trigger in self.spec.on)
 
     def _permit(self, jobs: Jobs) -> None:
-        for verb, role in ROLES.items():
+        for verb, role in self.store.roles.items():
             granted(
                 named(self.stack, self.spec.name, verb), self.account.member, role, allowed(self.spec, verb),
                 folders=self.store.folders, opts=self.mine,

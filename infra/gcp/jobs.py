@@ -10,7 +10,7 @@ import pulumi
 from pulumi_gcp import projects, serviceaccount, storage
 
 from infra.config import Stack
-from infra.gcp.store import CODE, ROLES, Store, account, granted
+from infra.gcp.store import CODE, Store, account, granted
 from infra.names import code_key, named
 from infra.packages import Packages
 from samara.catalogue import Catalogue, Function, JobSpec
@@ -81,7 +81,7 @@ class Jobs(pulumi.ComponentResource):
     def _permit(self, spec: JobSpec, name: str, store: Store) -> None:
         start, member = named(self._stack, name), self.account.member
         for verb, prefixes in (("reads", (*spec.reads, CODE)), ("creates", spec.creates)):
-            granted(f"{start}-{verb}", member, ROLES[verb], prefixes, folders=store.folders, opts=self._mine)
+            granted(f"{start}-{verb}", member, store.roles[verb], prefixes, folders=store.folders, opts=self._mine)
         for role in ON_THE_PROJECT:
             projects.IAMMember(
                 f"{start}-{role.rpartition('.')[2].lower()}",

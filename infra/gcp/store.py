@@ -15,11 +15,11 @@ SERVICES = (
     "logging", "monitoring", "pubsub", "run", "storage",
 )  # fmt: skip
 CODE = "code/"
-ROLES: Mapping[str, str] = {
-    "reads": "roles/storage.objectViewer",  # lists, too
-    "creates": "roles/storage.objectCreator",  # cannot overwrite: that takes the permission to delete
-    "swaps": "roles/storage.objectUser",
-}
+READS, SWAPS = "roles/storage.objectViewer", "roles/storage.objectUser"  # the first lists, too
+CREATES = (  # cannot overwrite: that takes the permission to delete
+    "storage.objects.create",
+    "storage.objects.get",  # Google may answer 403 to a create of what is there, and then only a look tells
+)
 DAY_S = 86_400
 KEPT_DAYS = 14  # of dead letters; Pub/Sub keeps none longer than 31
 LONGEST_ACCOUNT = 30
@@ -46,6 +46,9 @@ class Store(pulumi.ComponentResource):
             labels=tags(stack),
             opts=pulumi.ResourceOptions(parent=self, protect=stack.protect),
         )
+        self.roles: Mapping[str, pulumi.Input[str]] = {
+            "reads": READS, "creates": self._creating(mine).name, "swaps": SWAPS,
+        }  # fmt: skip
         self.folders = {prefix: self._folder(prefix, mine) for prefix in prefixes(catalogue)}
         self.topic = self._topic("objects", mine)
         self.dead = self._topic("given-up", mine)
@@ -65,6 +68,17 @@ class Store(pulumi.ComponentResource):
     @property
     def bus(self) -> pulumi.Output[str]:
         return pulumi.Output.concat("pubsub://", self._stack.project, "/", self.topic.name)
+
+    def _creating(self, opts: pulumi.ResourceOptions) -> projects.IAMCustomRole:
+        """Who creates may see what is there: the ready-made role for creators may not."""
+        return projects.IAMCustomRole(
+            named(self._stack, "creates"),
+            project=self._stack.project,
+            role_id=named(self._stack, "creates").replace("-", "_"),
+            title=f"{self._stack.name}: creates objects",
+            permissions=list(CREATES),
+            opts=opts,
+        )
 
     def _folder(self, prefix: str, opts: pulumi.ResourceOptions) -> storage.ManagedFolder:
         """A prefix to which permissions can be tied, listing included, which conditions on a bucket do not cover."""
@@ -187,7 +201,7 @@ def slug(prefix: str) -> str:
 
 
 def granted(
-    name: str, member: pulumi.Input[str], role: str, prefixes: Iterable[str], *,
+    name: str, member: pulumi.Input[str], role: pulumi.Input[str], prefixes: Iterable[str], *,
     folders: Mapping[str, storage.ManagedFolder], opts: pulumi.ResourceOptions,
 ) -> None:  # fmt: skip
     """`role` for `member` under each of these prefixes, and nowhere else."""

@@ -16,22 +16,23 @@ from uuid import uuid4
 import uvicorn
 
 from tests.emulators import processes
-from tests.emulators.gcs_server import LIMIT_S, Cloud
+from tests.emulators.gcs_server import CREATORS, LIMIT_S, Cloud
 
 
 @cache
-def endpoint() -> str:
-    """The address of this process's own server."""
+def endpoint(pubsub: str = "") -> str:
+    """The address of this process's own server, whose notifications go to the Pub/Sub at that `host:port`."""
     port = processes.free_port()
-    processes.start("gcs", [sys.executable, "-m", "tests.emulators.gcs", str(port)], port)
+    command = [sys.executable, "-m", "tests.emulators.gcs", str(port)]
+    processes.start("gcs", command, port, {"PUBSUB_EMULATOR_HOST": pubsub})
     return f"http://127.0.0.1:{port}"
 
 
-def fresh_bucket(limit_s: int = 0) -> str:
+def fresh_bucket(limit_s: int = 0, *, only_creators: bool = False) -> str:
     """The address of a new bucket. The real service takes one write a second for each name; here it is one in that
-    many seconds, or as many as one likes."""
+    many seconds, or as many as one likes. With `only_creators`, whoever writes may create and not overwrite."""
     name = f"samara-{uuid4().hex[:12]}"
-    labels = {LIMIT_S: str(limit_s)}
+    labels = {LIMIT_S: str(limit_s), **({CREATORS: "yes"} if only_creators else {})}
     asked = Request(  # noqa: S310  # our own server
         f"{endpoint()}/storage/v1/b?project=tests",
         data=json.dumps({"name": name, "labels": labels}).encode(),

@@ -24,7 +24,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Asked:
-    """A request. `whole` is false when the client hung up before its body was all there."""
+    """A request of the account `who`. `whole` is false when the client hung up before its body was all there."""
 
     method: str
     path: tuple[str, ...]
@@ -32,6 +32,7 @@ class Asked:
     headers: Mapping[str, str]
     body: bytes
     whole: bool
+    who: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,10 @@ async def read(scope: Message, receive: Receive) -> Asked:
         more = whole and message.get("more_body", False)
     raw, _, _ = scope["raw_path"].partition(b"?")  # a slash of a name comes as %2F, which `path` would hide
     path = tuple(unquote_to_bytes(part).decode() for part in raw.strip(b"/").split(b"/"))
+    who, path = (path[1], path[2:]) if path[0] == "as" else ("", path)
     query = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    return Asked(scope["method"], path, query, headers, bytes(body), whole)
+    return Asked(scope["method"], path, query, headers, bytes(body), whole, who)
 
 
 def conditioned(query: Mapping[str, str], present: Stored | None, *, reading: bool) -> None:

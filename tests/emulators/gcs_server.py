@@ -1,7 +1,8 @@
 """The JSON API of Google Cloud Storage as a plain ASGI application, for buckets without object versioning.
 
 A request is read whole and then answered in one go on one thread, so every answer is atomic. What is not here is
-refused with 501: a test that needs it should say so rather than pass by luck.
+refused with 501: a test that needs it should say so rather than pass by luck. Notifications go out behind the answers,
+to the Pub/Sub at `PUBSUB_EMULATOR_HOST`.
 """
 
 import base64
@@ -14,6 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from tests.emulators.gcs_notifications import Notifications
+from tests.emulators.gcs_permissions import Permissions
 from tests.emulators.gcs_protocol import (
     CONDITIONS,
     Answer,
@@ -37,6 +40,7 @@ from tests.emulators.gcs_protocol import (
 )  # fmt: skip
 
 LIMIT_S = "seconds-between-writes"  # a label of buckets; the real service has one second on all
+CREATORS = "only-creators"  # a label of buckets: who may not overwrite hears of that first, and no owner may, either
 GRAIN = 256 << 10  # an unfinished upload keeps whole multiples of this
 HARMLESS = ("alt", "fields", "prettyPrint", "projection", "project", "uploadType", "name", "upload_id", "generation")
 LISTING = ("prefix", "startOffset", "endOffset", "pageToken", "maxResults")
@@ -46,11 +50,12 @@ CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
 @dataclass
 class Upload:
-    """A resumable upload: its conditions come when it begins and count when it ends."""
+    """Where it is resumable, its conditions come when it begins and count when it ends."""
 
     bucket: str
     resource: dict[str, Any]
     query: Mapping[str, str]
+    who: str
     data: bytearray = field(default_factory=bytearray)
     done: Stored | None = None
 
@@ -63,6 +68,8 @@ class Cloud:
         self._objects: dict[str, dict[str, Stored]] = {}
         self._uploads: dict[str, Upload] = {}
         self._generation = 0
+        self._notifications = Notifications()
+        self._permissions = Permissions()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         asked = await read(scope, receive)
@@ -93,6 +100,9 @@ class Cloud:
                 return self._bucket_made(asked)
             case "GET", ("storage", "v1", "b", bucket):
                 return json_answer(self._bucket(bucket))
+            case _, ("storage", "v1", "b", bucket, ("notificationConfigs" | "managedFolders"), *_):
+                self._bucket(bucket)
+                return self._configured(bucket, asked)
             case "POST", ("upload", "storage", "v1", "b", bucket, "o"):
                 return self._uploaded(bucket, asked)
             case "GET", ("storage", "v1", "b", bucket, "o"):
@@ -120,6 +130,22 @@ class Cloud:
         self._objects[wish["name"]] = {}
         return json_answer(self._buckets[wish["name"]])
 
+    def _configured(self, bucket: str, asked: Asked) -> Answer:
+        """What a bucket is told besides: of whom to tell, and whom to let do what."""
+        wish = json.loads(asked.body or b"{}")
+        match asked.method, asked.path[4:]:
+            case "POST", ("notificationConfigs",):
+                wish = self._notifications.add(bucket, wish)
+            case "DELETE", ("notificationConfigs", number):
+                self._notifications.remove(bucket, number)
+            case "POST", ("managedFolders",):
+                self._permissions.fold(bucket, wish["name"])
+            case "PUT", ("managedFolders", folder, "iam"):
+                self._permissions.bind(bucket, folder, wish)
+            case _:
+                raise Refusal(501, "notImplemented", f"This emulator does not know {asked.method} of that.")
+        return json_answer(wish)
+
     def _bucket(self, name: str) -> dict[str, Any]:
         if name not in self._buckets:
             raise Refusal(404, "notFound", "The specified bucket does not exist.")
@@ -138,13 +164,16 @@ class Cloud:
         else:
             raise Refusal(400, "badRequest", "Upload requests must include an uploadType URL parameter.")
         resource["name"] = named(asked.query.get("name") or resource.get("name") or "")
+        self._permissions.check(asked.who, "create", bucket, resource["name"])
         if kind == "resumable":
             return self._begun(bucket, resource, asked)
-        return json_answer(self._written(bucket, resource, asked.query, data, asked.headers).resource)
+        upload = Upload(bucket, resource, asked.query, asked.who, bytearray(data))
+        return json_answer(self._written(upload, asked.headers).resource)
 
     def _begun(self, bucket: str, resource: dict[str, Any], asked: Asked) -> Answer:
-        upload = uuid4().hex
-        self._uploads[upload] = Upload(bucket, resource, asked.query)
+        upload, begun = uuid4().hex, Upload(bucket, resource, asked.query, asked.who)
+        self._overwritable(begun, self._objects[bucket].get(resource["name"]))
+        self._uploads[upload] = begun
         place = f"http://{asked.headers['host']}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={upload}"
         return Answer(200, headers={"Location": place, "X-GUploader-UploadID": upload})
 
@@ -161,12 +190,11 @@ class Cloud:
         if total is None or len(upload.data) < total:
             arrived = {"Range": f"bytes=0-{len(upload.data) - 1}"} if upload.data else {}
             return Answer(308, headers=arrived)
-        upload.done = self._written(upload.bucket, upload.resource, upload.query, bytes(upload.data), asked.headers)
+        upload.done = self._written(upload, asked.headers)
         return json_answer(upload.done.resource)
 
-    def _written(
-        self, bucket: str, wish: dict[str, Any], query: Mapping[str, str], data: bytes, headers: Mapping[str, str]
-    ) -> Stored:
+    def _written(self, upload: Upload, headers: Mapping[str, str]) -> Stored:
+        bucket, wish, data = upload.bucket, upload.resource, bytes(upload.data)
         name, crc, md5 = wish["name"], crc32c(data), md5_of(data)
         said = dict(part.split("=", 1) for part in headers.get("x-goog-hash", "").split(",") if part)
         for kind, given, calculated in (
@@ -178,7 +206,10 @@ class Cloud:
                 raise Refusal(400, "invalid", message)
         present = self._objects[bucket].get(name)
         self._unhurried(bucket, name, present)
-        conditioned(query, present, reading=False)
+        self._overwritable(upload, present)
+        conditioned(upload.query, present, reading=False)
+        if present:
+            self._permissions.check(upload.who, "delete", bucket, name)
         self._generation = max(self._generation + 1, time.time_ns() // 1000)
         generation, now = str(self._generation), rfc3339(datetime.now(UTC))
         resource = {
@@ -197,11 +228,13 @@ class Cloud:
             **{key: wish[key] for key in KEPT if wish.get(key)},
         }
         stored = self._objects[bucket][name] = Stored(data, resource, time.monotonic())
+        self._notifications.finalized(resource, present)
         return stored
 
     def _listed(self, bucket: str, asked: Asked) -> Answer:
         self._bucket(bucket)
         query = asked.query
+        self._permissions.check(asked.who, "list", bucket, query.get("prefix", ""))
         after = base64.urlsafe_b64decode(query["pageToken"]).decode() if query.get("pageToken") else None
         names = sorted(
             name
@@ -227,6 +260,7 @@ class Cloud:
         return found
 
     def _got(self, bucket: str, name: str, asked: Asked) -> Answer:
+        self._permissions.check(asked.who, "get", bucket, name)
         found = self._present(bucket, name, asked.query)
         conditioned(asked.query, found, reading=True)
         if asked.query.get("alt") == "media":
@@ -234,11 +268,17 @@ class Cloud:
         return json_answer(found.resource)
 
     def _deleted(self, bucket: str, name: str, asked: Asked) -> Answer:
+        self._permissions.check(asked.who, "delete", bucket, name)
         found = self._present(bucket, name, asked.query)
         self._unhurried(bucket, name, found)
         conditioned(asked.query, found, reading=False)
         del self._objects[bucket][name]
         return Answer(204)
+
+    def _overwritable(self, upload: Upload, present: Stored | None) -> None:
+        """As Google might answer who may create and no more, whatever the condition."""
+        if present and CREATORS in self._buckets[upload.bucket].get("labels", {}):
+            self._permissions.check(upload.who or "an owner", "delete", upload.bucket, upload.resource["name"])
 
     def _unhurried(self, bucket: str, name: str, present: Stored | None) -> None:
         limit_s = int(self._buckets[bucket].get("labels", {}).get(LIMIT_S, 0))

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -66,9 +66,11 @@ class Refusal(Exception):
 
 @dataclass
 class Batch:
-    """The service. Where it `runs` nothing, jobs stay as they are until a test says otherwise."""
+    """The service. Where it `runs` nothing, jobs stay as they are until a test says otherwise. `python` is what an
+    image has under that name."""
 
     runs: bool = False
+    python: str = sys.executable
     jobs: dict[str, Document] = field(default_factory=dict)
     asked: list[tuple[str, str, dict[str, str], Document]] = field(default_factory=list)
     tickets: dict[str, Document] = field(default_factory=dict)
@@ -128,7 +130,8 @@ class Batch:
             with self.lock:
                 if self.jobs[name]["status"]["state"] == "QUEUED":
                     self.state(name, "RUNNING")
-                    self.inside[name] = [started(spec, number, tasks, folders) for number in range(tasks)]
+                    image = Image(self.python, speaking(self.jobs[name]))
+                    self.inside[name] = [started(image, spec, number, tasks, folders) for number in range(tasks)]
             inside = self.inside.get(name, [])
             while any(process.poll() is None for process in inside):
                 if time.monotonic() > deadline:
@@ -141,9 +144,27 @@ class Batch:
             self.state(name, "CANCELLED" if stopped else "FAILED" if failed else "SUCCEEDED")
 
 
-def started(spec: Document, number: int, tasks: int, folders: ExitStack) -> "subprocess.Popen[bytes]":
-    command = [sys.executable if word == "python" else word for word in spec["runnables"][0]["container"]["commands"]]
-    given = {**spec["environment"]["variables"], "BATCH_TASK_INDEX": str(number), "BATCH_TASK_COUNT": str(tasks)}
+@dataclass(frozen=True)
+class Image:
+    """What a job finds: a Python, and its environment."""
+
+    python: str
+    variables: Mapping[str, str]
+
+
+def speaking(job: Document) -> dict[str, str]:
+    """The environment of a job, which speaks to the emulated Cloud Storage as its own account and not as who submitted
+    it, where that has one."""
+    (group,) = job["taskGroups"]
+    account = job["allocationPolicy"].get("serviceAccount", {}).get("email", "")
+    variables = group["taskSpec"]["environment"]["variables"]
+    return {name: re.sub(r"/as/[^&]+", f"/as/{account}", value) for name, value in variables.items()}
+
+
+def started(image: Image, spec: Document, number: int, tasks: int, folders: ExitStack) -> "subprocess.Popen[bytes]":
+    words = spec["runnables"][0]["container"]["commands"]
+    command = [image.python if word == "python" else word for word in words]
+    given = {**image.variables, "BATCH_TASK_INDEX": str(number), "BATCH_TASK_COUNT": str(tasks)}
     return subprocess.Popen(
         [sys.executable, "-m", "tests.emulators.container", *command],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **given},

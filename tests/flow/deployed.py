@@ -21,7 +21,7 @@ from samara.settings import Settings
 
 T = TypeVar("T")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flights"
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 UPLOADED = "landing/flights/2013-01.csv"
 BROKEN = "landing/flights/broken.csv"
 UNREADABLE = b"\x00\xff not a table"

@@ -36,6 +36,7 @@ TAGGABLE = {
     **dict.fromkeys((CHANNEL, ALERT), "userLabels"),
 }
 LIMITS = {BUCKET: 63, FUNCTION: 63, ACCOUNT: 30, TOPIC: 255, SUBSCRIPTION: 255, SCHEDULE: 500}
+CREATING = ("storage.objects.create", "storage.objects.get")  # may look whether it is there, and overwrites nothing
 VERBS = {
     "roles/storage.objectViewer": READ,
     "roles/storage.objectCreator": CREATE,
@@ -103,11 +104,12 @@ def holders(graph: Graph) -> dict[str, str]:
 def _access(graph: Graph) -> Iterator[tuple[str, str, str]]:
     who = holders(graph)
     folders = {one.inputs["name"] for one in graph.of(FOLDER)}
+    creators = {one.name for one in graph.of(CUSTOM_ROLE) if tuple(one.inputs["permissions"]) == CREATING}
     for one in graph.of(ON_FOLDER, ON_BUCKET):
         member, role = who.get(_target(one.inputs["member"]), one.inputs["member"]), one.inputs["role"]
         prefix = one.inputs.get("managedFolder", "")
         if prefix in folders or not prefix:
-            yield member, VERBS.get(role, role), prefix
+            yield member, CREATE if _target(role) in creators else VERBS.get(role, role), prefix
 
 
 def _called(graph: Graph, address: str, by: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import google_crc32c
+from google.api_core.exceptions import Forbidden
 from google.api_core.exceptions import NotFound as Missing
 from google.cloud import storage
 
@@ -25,14 +26,15 @@ from samara.patience import stand_back
 from samara.ports import JobRunner, Meta, Object, ObjectStore, Version
 from samara.providers import streams
 from samara.providers.addresses import parsed
-from samara.providers.certainty import Written, gone, patiently, same, settled
+from samara.providers.certainty import Found, Written, gone, patiently, same, settled
+from samara.providers.gcp_bus import Topic, bus
 from samara.providers.gcp_http import CONNECT_S, READ_S, Beyond, Busy, checked, session, translated
 from samara.providers.gcp_jobs import GoogleBatch, google_batch
 from samara.providers.gcp_uploads import Upload
 from samara.providers.sizes import small
 from samara.settings import Settings
 
-__all__ = ["GcsStore", "GoogleBatch", "job_runner", "object_store"]
+__all__ = ["GcsStore", "GoogleBatch", "Topic", "bus", "job_runner", "object_store"]
 
 # Where OpenTelemetry can be imported, the SDK looks up each bucket in a thread of its own, which few accounts may do.
 os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
@@ -90,7 +92,8 @@ class GcsStore:
     def create(self, key: str, data: bytes) -> Version:
         if len(data) >= streams.CHUNK:
             return self._create_large(sound(key), data, iter(()))
-        return settled(key, lambda: self._put(sound(key), data, 0), same(lambda: self.get(key), data))
+        create = partial(self._created, sound(key), lambda: self._put(key, data, 0))
+        return settled(key, create, same(lambda: self.get(key), data))
 
     def create_from(self, key: str, source: BinaryIO) -> Version:
         pieces = streams.chunks(source)
@@ -162,6 +165,22 @@ class GcsStore:
 
         return self._unhurried(key, generation, upload)
 
+    def _created(self, key: str, create: Callable[[], Found]) -> Found:
+        """What `create` gives. An account that may create and not overwrite may hear where something is that it must
+        not, rather than that something is there; Google does not say which. So it looks, if it may."""
+        try:
+            return create()
+        except Misconfigured as error:
+            if not isinstance(error.__cause__, Forbidden) or not self._seen(key):
+                raise
+            raise Conflict(key) from error
+
+    def _seen(self, key: str) -> bool:
+        try:
+            return self._generation_now(key) != 0
+        except Misconfigured:  # it may not even look
+            return False
+
     def _deleted(self, key: str, generation: int) -> bool:
         def delete() -> bool:
             with self._translated(key, Conflict):
@@ -190,7 +209,7 @@ class GcsStore:
 
     def _create_large(self, key: str, piece: bytes, rest: Iterator[bytes]) -> Version:
         """As `create`. What is given up midway is never seen, and Google forgets it after a week."""
-        upload = patiently(lambda: self._begun(key))
+        upload = patiently(lambda: self._created(key, lambda: self._begun(key)))
         seen, size = google_crc32c.value(piece), len(piece)
         for following in rest:
             patiently(partial(upload.add, piece))
@@ -200,7 +219,7 @@ class GcsStore:
         crc32c = in_base64(seen)
 
         def finish() -> Version:
-            return self._unhurried(key, 0, lambda: upload.finish(piece, crc32c))
+            return self._created(key, lambda: self._unhurried(key, 0, lambda: upload.finish(piece, crc32c)))
 
         def ours() -> Version | None:
             now = patiently(lambda: self._described(key))
