@@ -10,7 +10,8 @@ EMULATORS := tests/emulators/node_modules/.ready
 INFRA := infra/.venv/.ready
 LOCALSTACK := localstack/.venv/.ready
 WORKER := tests/emulators/azure_worker/.venv/.ready
-RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --generate-hashes
+INSTALL := $(BIN)/uv pip install --quiet --no-deps
+RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --generate-hashes
 
 .PHONY: help setup demo test check contract simulate bench-store infra package localstack lock clean
 
@@ -49,10 +50,10 @@ package: $(READY) $(INFRA) ## Build what a cloud runs, one zip a function (CLOUD
 localstack: $(LOCALSTACK) ## Run LocalStack without Docker, with deployed functions as processes
 	@localstack/.venv/bin/python localstack/start.py
 
-lock: ## Resolve every environment anew (needs uv)
+lock: $(READY) ## Resolve every environment anew
 	$(RESOLVE) --extra demo --extra aws --extra gcp --extra azure --extra libcloud --group dev pyproject.toml --output-file requirements.lock
 	$(RESOLVE) infra/requirements.in --output-file infra/requirements.lock
-	cd localstack && $(RESOLVE) pyproject.toml --output-file requirements.lock
+	cd localstack && ../$(RESOLVE) pyproject.toml --output-file requirements.lock
 	$(subst 3.11,3.13,$(RESOLVE)) --no-deps tests/emulators/azure_worker/requirements.in --output-file tests/emulators/azure_worker/requirements.lock
 
 clean: ## Remove the environments and everything generated
@@ -74,18 +75,18 @@ $(EMULATORS): tests/emulators/package-lock.json $(READY)
 	@touch $@
 
 $(INFRA): infra/requirements.lock $(READY)
-	@echo "Setting up infra/.venv, in which Pulumi lives (about two minutes, once)"
+	@echo "Setting up infra/.venv, in which Pulumi lives (half a minute, once)"
 	@$(BIN)/python -m venv infra/.venv
-	@infra/.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r infra/requirements.lock
-	@infra/.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(INSTALL) --python infra/.venv/bin/python --require-hashes -r infra/requirements.lock
+	@$(INSTALL) --python infra/.venv/bin/python --no-build-isolation --editable .
 	@touch $@
 
 $(LOCALSTACK): localstack/requirements.lock localstack/pyproject.toml $(READY)
-	@echo "Setting up localstack/.venv (about a minute and a half, once)"
+	@echo "Setting up localstack/.venv (half a minute, once)"
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || { echo "LocalStack needs Python 3.11, 3.12 or 3.13. Name one: make clean; make PYTHON=python3.13"; exit 1; }
 	@$(BIN)/python -m venv localstack/.venv
-	@localstack/.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r localstack/requirements.lock
-	@localstack/.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable ./localstack
+	@$(INSTALL) --python localstack/.venv/bin/python --require-hashes -r localstack/requirements.lock
+	@$(INSTALL) --python localstack/.venv/bin/python --no-build-isolation --editable ./localstack
 	@touch $@
 
 $(WORKER): tests/emulators/azure_worker/requirements.lock $(READY)
