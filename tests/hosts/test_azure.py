@@ -88,7 +88,7 @@ def test_a_function_is_woken_by_the_queue_of_its_name() -> None:
 
 
 def test_timers_are_written_with_their_seconds() -> None:
-    assert bindings("reconcile")["reconcile-timer"][0]["schedule"] == "0 * * * * *"
+    assert bindings("reconcile")["reconcile-timer"][0]["schedule"] == "0 */15 * * * *"
     assert bindings("drift")["drift-timer"][0]["schedule"] == "0 0 * * * *"
 
 
