@@ -2,24 +2,30 @@
 
 The image of a job definition is not pulled: `python` is ours, and finds what we find, or the one that JOB_PYTHON names.
 A minute of a time limit lasts half a second, or 60 / HASTE, for Batch takes no limit below a minute. An array's parent
-ends as its tasks do, which moto leaves out.
+ends as its tasks do, which moto leaves out. S3 looks and writes at once; moto does one after the other, so here only
+one request at a time may do both.
 """
 
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import wraps
 from typing import Any
 
 from moto.batch import models
+from moto.s3.responses import S3Response
 from moto.server import main
 
 HASTE = float(os.environ.get("HASTE", "120"))
 PYTHON = os.environ.get("JOB_PYTHON", sys.executable)
 POLL_S = 0.02
+ALONE = threading.RLock()
 ENDED = ("SUCCEEDED", "FAILED")
 
 
@@ -67,6 +73,19 @@ def terminate(job: Any, reason: str) -> None:
             each.stop = True
 
 
+def alone(method: Callable[..., Any]) -> Callable[..., Any]:
+    """`method`, while no other that is alone runs."""
+
+    @wraps(method)
+    def run_alone(*given: Any, **named: Any) -> Any:
+        with ALONE:
+            return method(*given, **named)
+
+    return run_alone
+
+
+for writing in ("put_object", "delete_object", "_key_response_post"):
+    setattr(S3Response, writing, alone(getattr(S3Response, writing)))
 models.Job.run = run  # type: ignore[method-assign, assignment]  # which is the point
 models.Job.terminate = terminate  # type: ignore[method-assign, assignment]  # the same
 
