@@ -22,7 +22,8 @@ from samara.ports import Meta, Object, ObjectStore, Version
 from samara.providers import streams
 from samara.providers.addresses import Address, parsed
 from samara.providers.aws_bus import EventBridge, bus
-from samara.providers.aws_jobs import BatchJobs, job_runner, unusable
+from samara.providers.aws_errors import unusable
+from samara.providers.aws_jobs import BatchJobs, job_runner
 from samara.providers.certainty import gone, patiently, same, settled
 from samara.providers.sizes import small
 from samara.settings import Settings

@@ -1,19 +1,16 @@
 """Wakes over Amazon EventBridge, on the bus that brings the bucket's events too: each function's rule knows its own."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import boto3
-from botocore import exceptions
 from botocore.config import Config
-from botocore.exceptions import ClientError
 
 from samara.errors import Misconfigured, Unavailable
 from samara.events import Wake, aws
 from samara.patience import stand_back
 from samara.providers.addresses import parsed
-from samara.providers.aws_jobs import unusable
+from samara.providers.aws_errors import translated
 from samara.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,7 +45,7 @@ class EventBridge:
     def _left(self, entries: "list[PutEventsRequestEntryTypeDef]") -> "tuple[list[PutEventsRequestEntryTypeDef], str]":
         """What was not taken, and why."""
         try:
-            with translated(self._name):
+            with translated(self._name, "EventBridge", BUSY):
                 results = self._events.put_events(Entries=entries)["Entries"]
         except Unavailable as error:
             return entries, error.why
@@ -61,21 +58,6 @@ class EventBridge:
     def _entry(self, wake: Wake) -> "PutEventsRequestEntryTypeDef":
         detail = aws.wake(wake.function, wake.key)
         return {"EventBusName": self._name, "Source": "samara", "DetailType": "Wake", "Detail": detail}
-
-
-@contextmanager
-def translated(name: str) -> Iterator[None]:
-    """Raise our error for EventBridge's, with EventBridge's as the cause."""
-    try:
-        yield
-    except ClientError as error:
-        code, why = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-        busy = code in BUSY or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
-        raise (Unavailable if busy else Misconfigured)(name, f"EventBridge says {code}: {why}") from error
-    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
-        raise Unavailable(name, f"EventBridge was not reached, or did not answer ({type(error).__name__})") from error
-    except exceptions.BotoCoreError as error:
-        raise unusable(name, error) from error
 
 
 def bus(settings: Settings) -> EventBridge:

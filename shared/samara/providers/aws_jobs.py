@@ -8,18 +8,16 @@ Batch remembers an ended job for about a week. After that it counts as lost, and
 
 import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import boto3
-from botocore import exceptions
 from botocore.config import Config
-from botocore.exceptions import ClientError
 
-from samara.errors import Misconfigured, Rejected, Unavailable
+from samara.errors import Misconfigured, Rejected
 from samara.ports import Job, JobRunner, JobStatus
 from samara.providers.addresses import parsed
+from samara.providers.aws_errors import translated
 from samara.providers.certainty import patiently
 from samara.providers.starting import best, command
 from samara.settings import Settings
@@ -52,7 +50,7 @@ class BatchJobs:
     def submit(self, job: Job) -> str:
         name = fit(job.name)
         if not any(found["status"] != "FAILED" for found in self._found(name)):
-            with translated(name):
+            with asked(name):
                 self._batch.submit_job(
                     jobName=name,
                     jobQueue=self._queue,
@@ -70,7 +68,7 @@ class BatchJobs:
     def cancel(self, handle: str) -> None:
         for found in self._found(fit(handle)):
             if STATUS[found["status"]] in (JobStatus.QUEUED, JobStatus.RUNNING):
-                with translated(handle):
+                with asked(handle):
                     self._batch.terminate_job(jobId=found["jobId"], reason="cancelled")
 
     def _found(self, name: str) -> "list[JobSummaryTypeDef]":
@@ -78,7 +76,7 @@ class BatchJobs:
         return patiently(lambda: self._listed(name))
 
     def _listed(self, name: str) -> "list[JobSummaryTypeDef]":
-        with translated(name):
+        with asked(name):
             pages = self._batch.get_paginator("list_jobs").paginate(
                 jobQueue=self._queue, filters=[{"name": "JOB_NAME", "values": [name]}]
             )
@@ -90,7 +88,7 @@ class BatchJobs:
         status = STATUS[found["status"]]
         if status is not JobStatus.QUEUED or "arrayProperties" not in found:
             return status
-        with translated(found["jobName"]):
+        with asked(found["jobName"]):
             (whole,) = self._batch.describe_jobs(jobs=[found["jobId"]])["jobs"]
         begun = {STATUS[name] for name, count in whole["arrayProperties"]["statusSummary"].items() if count}
         return JobStatus.QUEUED if begun <= {JobStatus.QUEUED} else JobStatus.RUNNING
@@ -116,29 +114,8 @@ def fit(name: str) -> str:
     return name
 
 
-@contextmanager
-def translated(name: str) -> Iterator[None]:
-    """Raise our error for Batch's, with Batch's as the cause."""
-    try:
-        yield
-    except ClientError as error:
-        code, why = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-        busy = code in BUSY or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
-        raise (Unavailable if busy else Misconfigured)(name, f"AWS Batch says {code}: {why}") from error
-    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
-        raise Unavailable(name, f"AWS Batch was not reached, or did not answer ({type(error).__name__})") from error
-    except exceptions.BotoCoreError as error:
-        raise unusable(name, error) from error
-
-
-def unusable(subject: str, error: exceptions.BotoCoreError) -> Misconfigured:
-    """What it means that the SDK does not even ask: no credentials, no region and the like."""
-    if isinstance(error, exceptions.NoCredentialsError):
-        return Misconfigured("Amazon's credentials", "none were found; run aws sso login, or give the function a role")
-    return Misconfigured(subject, str(error))
-
-
 BUSY = ("TooManyRequestsException", "ThrottlingException", "ServerException", "RequestTimeout")
+asked = partial(translated, service="AWS Batch", busy=BUSY)
 
 
 def job_runner(settings: Settings) -> JobRunner:
