@@ -40,16 +40,6 @@ def deployment(program: Graph, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield up
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return deployed.hourly(tmp_path_factory.mktemp("project") / "flights")
-
-
-@pytest.fixture(scope="module")
-def january(project: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return deployed.month(project, tmp_path_factory.mktemp("months"))
-
-
 def declared(deployment: Deployment, kind: str) -> list[tuple[str, dict[str, Any]]]:
     """Every trigger or output of that kind in the code that was put up, with the function whose app it is in."""
     return [(name, one) for name, app in deployment.host.apps.items() for _, one in app.bindings(kind)]

@@ -52,16 +52,6 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return deployed.hourly(tmp_path_factory.mktemp("project") / "flights")
-
-
-@pytest.fixture(scope="module")
-def january(project: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return deployed.month(project, tmp_path_factory.mktemp("months"))
-
-
-@pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """The whole program, with packages for the Python that is here."""
     program = graph.record("gcp", REGION, packages.manifest("gcp"), project=PROJECT, protect=False, callers=[ANALYST])
