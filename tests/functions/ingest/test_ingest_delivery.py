@@ -15,7 +15,8 @@ from samara.app import App
 from samara.catalogue import named
 from samara.core import keys
 from samara.core.digests import digest
-from samara.core.records import Batch, Maker, Quarantine, Receipt
+from samara.core.records import Batch, Quarantine, Receipt
+from samara.core.sealed import Maker
 from samara.errors import Conflict, Unavailable
 from samara.events import ObjectCreated
 from samara.ports import Version

@@ -21,7 +21,8 @@ from functions.ingest.refusals import Unfit
 from functions.ingest.streams import Exact
 from samara.app import App
 from samara.catalogue import named
-from samara.core.records import Batch, Maker, Quarantine, Receipt
+from samara.core.records import Batch, Quarantine, Receipt
+from samara.core.sealed import Maker
 from samara.errors import Unavailable
 from samara.events import ObjectCreated
 from samara.providers.memory import MemoryJobs, MemoryStore

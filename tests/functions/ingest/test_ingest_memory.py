@@ -19,7 +19,7 @@ from functions.catalogue import CATALOGUE
 from functions.ingest.handler import run
 from samara.app import App
 from samara.catalogue import named
-from samara.core.records import Maker
+from samara.core.sealed import Maker
 from samara.events import ObjectCreated
 from samara.providers.local import LocalStore
 from samara.providers.memory import MemoryJobs
