@@ -9,7 +9,7 @@ import pytest
 from functions.catalogue import CATALOGUE
 from samara import catalogue
 from samara.app import App
-from samara.core.records import Maker
+from samara.core.sealed import Maker
 from samara.events import ObjectCreated
 from samara.providers.memory import MemoryJobs, MemoryStore
 

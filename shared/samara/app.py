@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from uuid import uuid4
 
 from samara import providers
 from samara.catalogue import Function
 from samara.core import keys
 from samara.core.digests import canonical, digest
-from samara.core.heads import Head
-from samara.core.records import Alert, Maker, Record
+from samara.core.sealed import Maker, body, seal
 from samara.errors import Conflict, NotFound, Rejected, Unavailable, Unknown
 from samara.patience import Queue
 from samara.ports import JobRunner, ObjectStore, Version
@@ -25,8 +24,12 @@ from samara.providers.nowhere import NoJobs
 from samara.scoped import ScopedStore
 from samara.settings import Settings
 
-AnyRecord = TypeVar("AnyRecord", bound=Record)
-AnyHead = TypeVar("AnyHead", bound=Head)
+if TYPE_CHECKING:  # whoever reads records imports them; an answer needs none of pydantic
+    from samara.core.heads import Head
+    from samara.core.records import Record
+
+AnyRecord = TypeVar("AnyRecord", bound="Record")
+AnyHead = TypeVar("AnyHead", bound="Head")
 ATTEMPTS = 100  # to swap one head: more writers than that at once is a mistake worth hearing of
 CHUNK = 1 << 20
 
@@ -186,9 +189,9 @@ class App:
 
     def alert(self, subject: str, what: str, why: str, at: datetime) -> None:
         """Say once what a person should hear. Who alerts need not be able to read alerts."""
-        alert = Alert(made_by=self.maker, subject=subject, what=what, why=why, noted={"at": at.isoformat()})
+        alert = body("Alert", self.maker, subject=subject, what=what, why=why, noted={"at": at.isoformat()})
         with suppress(Conflict):  # said before
-            self.store.create(keys.alert(subject, what), alert.to_bytes())
+            self.store.create(keys.alert(subject, what), seal(alert))
 
 
 def build(settings: Settings) -> App:

@@ -2,26 +2,23 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from samara.core import flaws
 from samara.errors import Misconfigured
 
 HOME = ".samara"
 
 
-class Settings(BaseModel):
-    """Frozen. `home` is the folder of the local provider: its bucket, its jobs, its locks.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`home` is the folder of the local provider: its bucket, its jobs, its locks.
 
     In a cloud `store` is the address of the bucket (`samara.providers.addresses`), `jobs` says where jobs run and
     `bus` how functions are woken, in the words of the provider's `job_runner` and `bus`. `function` is the one that
     this process was deployed to be, and `caller` the account whose posts to it are events, where those come by HTTP.
     `code` is the key of the package from which a job gets its code, or nothing where the job's machine has it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     provider: str = "local"
     home: Path = Path(HOME)
@@ -40,8 +37,8 @@ class Settings(BaseModel):
 
     def environment(self) -> dict[str, str]:
         """These settings as the environment of a child process."""
-        absolute = self.model_copy(update={"home": self.home.absolute()})  # the child may start in another folder
-        return {f"SAMARA_{name.upper()}": str(value) for name, value in absolute.model_dump().items() if value}
+        absolute = replace(self, home=self.home.absolute())  # the child may start in another folder
+        return {f"SAMARA_{name.upper()}": str(value) for name, value in asdict(absolute).items() if value}
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -49,11 +46,12 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     given = {
         name.removeprefix("SAMARA_").lower(): value for name, value in environ.items() if name.startswith("SAMARA_")
     }
-    try:
-        return Settings.model_validate(given)
-    except ValidationError as error:
-        field, why = flaws.first(error)
-        raise Misconfigured(f"SAMARA_{field.upper()}", why) from error
+    known = {field.name for field in fields(Settings)}
+    for name in given:
+        if name not in known:
+            there = ", ".join(f"SAMARA_{one.upper()}" for one in sorted(known))
+            raise Misconfigured(f"SAMARA_{name.upper()}", f"no such setting; there are {there}")
+    return Settings(**{**given, **({"home": Path(given["home"])} if "home" in given else {})})  # type: ignore[arg-type]
 
 
 def nearest_home(start: Path) -> Path | None:

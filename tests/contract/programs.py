@@ -19,7 +19,7 @@ from samara import providers
 from samara.app import App
 from samara.core import keys
 from samara.core.heads import Head
-from samara.core.records import Maker
+from samara.core.sealed import Maker
 from samara.errors import Conflict, Unknown
 from samara.patience import Queue
 from samara.ports import Job, ObjectStore

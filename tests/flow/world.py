@@ -16,7 +16,7 @@ from functions.catalogue import CATALOGUE
 from functions.train import job
 from samara import catalogue
 from samara.app import App, code_digest
-from samara.core.records import Maker
+from samara.core.sealed import Maker
 from samara.dispatch import deliver
 from samara.errors import Unavailable
 from samara.events import Event, HttpRequest, HttpResponse, ObjectCreated, Tick, Wake

@@ -37,9 +37,9 @@ def store(address: str) -> ObjectStore:
     return store_at(address)
 
 
-def process(function: str, address: str = "", **settings: str) -> Process:
-    given = {"provider": "azure", "store": address} if address else {"provider": "memory"}
-    return start(Settings(function=function, **given, **settings))
+def process(function: str, address: str = "", bus: str = "") -> Process:
+    provider = "azure" if address else "memory"
+    return start(Settings(function=function, provider=provider, store=address, bus=bus))
 
 
 def triggers(made: Process) -> dict[str, Callable[..., Any]]:

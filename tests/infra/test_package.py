@@ -21,7 +21,7 @@ from samara.app import App, code_digest
 from samara.core import keys
 from samara.core.digests import digest
 from samara.core.heads import ContractHead
-from samara.core.records import Maker
+from samara.core.sealed import Maker
 from samara.errors import Misconfigured
 from samara.hosts.azure import TRIES
 from samara.providers import local

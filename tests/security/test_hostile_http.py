@@ -23,7 +23,8 @@ from samara.catalogue import Function
 from samara.core import keys
 from samara.core.aliases import Aliases
 from samara.core.digests import digest
-from samara.core.records import Maker, ModelVersion, Parity, Signature, Tensor
+from samara.core.records import ModelVersion, Parity, Signature, Tensor
+from samara.core.sealed import Maker
 from samara.dev.http import Server, asgi, serve
 from samara.errors import Misconfigured
 from samara.events import Event, HttpResponse

@@ -12,7 +12,8 @@ from samara.core import keys
 from samara.core.aliases import Aliases
 from samara.core.digests import digest
 from samara.core.heads import REMEMBERED
-from samara.core.records import Alert, Maker
+from samara.core.records import Alert
+from samara.core.sealed import Maker
 from samara.errors import Conflict, NotFound, Rejected, SamaraError, Unavailable, Unknown
 from samara.ports import Object, ObjectStore, Version
 from samara.providers.memory import MemoryStore

@@ -20,7 +20,6 @@ from samara.core.records import (
     Decision,
     Gate,
     Link,
-    Maker,
     ModelVersion,
     Parity,
     Part,
@@ -33,6 +32,7 @@ from samara.core.records import (
     Validation,
     read_any,
 )
+from samara.core.sealed import Maker
 from samara.errors import NotFound, Unavailable
 
 CODE = "c" * 64

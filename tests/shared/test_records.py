@@ -15,13 +15,13 @@ from samara.core.records import (
     Capture,
     Feedback,
     Link,
-    Maker,
     ModelVersion,
     Record,
     Result,
     Run,
     read_any,
 )
+from samara.core.sealed import Maker
 from samara.errors import Rejected
 
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
@@ -64,6 +64,7 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     float: st.floats(allow_nan=False, allow_infinity=False),
     bool: st.booleans(),
     type(None): st.none(),
+    Maker: st.builds(Maker, function=TEXT, code=TEXT),
 }
 
 

@@ -14,7 +14,7 @@ from functions.train import job
 from samara import catalogue
 from samara.app import App
 from samara.catalogue import Function
-from samara.core.records import Maker
+from samara.core.sealed import Maker
 from samara.dispatch import deliver
 from samara.errors import Rejected, SamaraError, Unavailable
 from samara.events import Event, HttpRequest, HttpResponse, ObjectCreated, Tick

@@ -5,12 +5,13 @@ took. So the same work done twice, or on another cloud, has the same digest, and
 """
 
 import json
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from samara.core import flaws
-from samara.core.digests import canonical, digest, short
+from samara.core.digests import canonical, short
+from samara.core.sealed import Maker, altered, digest_of, seal, unseal
 from samara.errors import Rejected
 
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -30,13 +31,6 @@ class Link(Value):
     digest: Hex
 
 
-class Maker(Value):
-    """Which function wrote this, and the digest of the code it ran."""
-
-    function: str
-    code: str
-
-
 class Record(Value):
     """The frame of every record. Subclasses add what is said; none changes meaning under the same `schema`."""
 
@@ -45,8 +39,6 @@ class Record(Value):
     made_by: Maker
     made_from: tuple[Link, ...] = ()
     noted: dict[str, JsonValue] = {}
-
-    readers: ClassVar[tuple[int, ...]] = (1,)
 
     def body(self) -> dict[str, Any]:
         """What is written. A field at its default is left out, so that a later Samara may add one with a default
@@ -60,8 +52,7 @@ class Record(Value):
         return digest_of(self.body())
 
     def to_bytes(self) -> bytes:
-        body = self.body()
-        return canonical({**body, "digest": digest_of(body)})
+        return seal(self.body())
 
     def link(self, key: str) -> Link:
         return Link(key=key, digest=self.digest)
@@ -69,33 +60,20 @@ class Record(Value):
     @classmethod
     def read(cls, data: bytes, key: str) -> Self:
         """The record in `data`, or `Rejected` when it is broken, altered or from a later Samara."""
-        try:
-            body = json.loads(data)
-            claimed = body.pop("digest")
-            kind, schema = body["kind"], body["schema"]
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise Rejected(
-                key, "not a record: no JSON object with digest, kind and schema", code="bad_record"
-            ) from error
-        if schema not in cls.readers:
-            why = f"written by a later Samara (schema {schema!r}, this one reads {cls.readers}); upgrade to read it"
-            raise Rejected(key, why, code="unknown_schema")
+        body, claimed = unseal(data, key)
         try:
             record = cls.model_validate(body)
         except ValidationError as error:
             field, why = flaws.first(error)
-            raise Rejected(key, f"not a {cls.__name__} but {kind!r}: {field}: {why}", code="bad_record") from error
+            why = f"not a {cls.__name__} but {body['kind']!r}: {field}: {why}"
+            raise Rejected(key, why, code="bad_record") from error
         try:
             intact = record.digest == claimed
         except ValueError:  # NaN, infinity or a lone surrogate: no writer of ours could have said that
             intact = False
         if not intact:
-            raise Rejected(key, "altered since it was written: its digest does not match what it says", code="altered")
+            raise altered(key)
         return record
-
-
-def digest_of(body: dict[str, Any]) -> str:
-    return digest(canonical({name: value for name, value in body.items() if name != "noted"}))
 
 
 class Reason(Value):

@@ -20,7 +20,7 @@ from samara.app import App
 from samara.core import keys
 from samara.core.digests import digest
 from samara.core.keys import Prediction
-from samara.core.records import Maker
+from samara.core.sealed import Maker
 from samara.core.windows import hour
 from samara.events import HttpRequest, HttpResponse
 from samara.ports import Object

@@ -13,7 +13,8 @@ from functions.dashboard.predictions import by_row, spelled
 from functions.dashboard.view import Chip
 from samara.core import keys
 from samara.core.aliases import Aliases
-from samara.core.records import Alert, Maker, ModelVersion, Result, Run
+from samara.core.records import Alert, ModelVersion, Result, Run
+from samara.core.sealed import Maker
 from samara.core.windows import Window, hour
 
 MAY = datetime(2013, 5, 1, tzinfo=UTC)

@@ -16,7 +16,8 @@ from samara.core import keys
 from samara.core.digests import digest
 from samara.core.heads import ContractHead
 from samara.core.profile import MomentProfile, NumericProfile, Profile
-from samara.core.records import Alert, Batch, Column, Maker, Part, Quarantine, Validation
+from samara.core.records import Alert, Batch, Column, Part, Quarantine, Validation
+from samara.core.sealed import Maker
 from samara.errors import Misconfigured, Unavailable
 from samara.events import ObjectCreated
 from samara.providers.memory import MemoryStore

@@ -1,0 +1,71 @@
+"""What every record is as bytes, without the models that check it: canonical JSON that carries its own digest. Pure.
+
+`samara.core.records` says what may stand in a record and is what nearly everybody reads and writes through. Where
+each millisecond before the first answer counts, in prediction, the frame alone is enough: digests are held here.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from samara.core.digests import canonical, digest
+from samara.errors import Rejected
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Which function wrote a record, and the digest of the code it ran."""
+
+    function: str
+    code: str
+
+
+def digest_of(body: dict[str, Any]) -> str:
+    """The SHA-256 of the canonical JSON of everything but `noted`."""
+    return digest(canonical({name: value for name, value in body.items() if name != "noted"}))
+
+
+def seal(body: dict[str, Any]) -> bytes:
+    """A record's body as it is written, with its digest. A field at its default must have been left out."""
+    return canonical({**body, "digest": digest_of(body)})
+
+
+def body(kind: str, maker: Maker, **said: Any) -> dict[str, Any]:
+    """The body of a record of that kind. What is None is at its default, so it is left out."""
+    filled = {name: value for name, value in said.items() if value is not None}
+    return {**filled, "made_by": {"function": maker.function, "code": maker.code}, "kind": kind, "schema": SCHEMA}
+
+
+def unseal(data: bytes, key: str) -> tuple[dict[str, Any], str]:
+    """The body in `data` and the digest it claims, or `Rejected` when this is no record, or of a later Samara."""
+    try:
+        said = json.loads(data)
+        claimed = said.pop("digest")
+        _, schema = said["kind"], said["schema"]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise Rejected(key, "not a record: no JSON object with digest, kind and schema", code="bad_record") from error
+    if schema != SCHEMA:
+        why = f"written by a later Samara (schema {schema!r}, this one reads {SCHEMA}); upgrade to read it"
+        raise Rejected(key, why, code="unknown_schema")
+    return said, claimed
+
+
+def intact(data: bytes, key: str, kind: str) -> tuple[dict[str, Any], str]:
+    """The body of a record of that kind and its digest, verified; else `Rejected`."""
+    said, claimed = unseal(data, key)
+    if said["kind"] != kind:
+        raise Rejected(key, f"not a {kind} but {said['kind']!r}", code="bad_record")
+    try:
+        found = digest_of(said)
+    except ValueError:  # NaN, infinity or a lone surrogate: no writer of ours could have said that
+        found = ""
+    if found != claimed:
+        raise altered(key)
+    return said, claimed
+
+
+def altered(key: str) -> Rejected:
+    why = "altered since it was written: its digest does not match what it says"
+    return Rejected(key, why, code="altered")
