@@ -9,7 +9,7 @@ much is in the bucket, it reads a bounded number of records and says what it lef
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -202,7 +202,7 @@ def prediction(text: str, app: App) -> dict[str, Any]:
     except Rejected:  # the trail says what is wrong with it
         capture = None
     feedback = found(app, Feedback, listed(app, f"{asked.feedback('').rpartition('/')[0]}/"))
-    trail = lineage.walk(asked.capture, lambda key: app.store.get(key).data, app.digest_of, most=STEPS)
+    trail = lineage.walk(asked.capture, app.said, app.digest_of, most=STEPS)
     return {"page": predictions.prediction_page(asked, capture, feedback, trail), "feedback": feedback}
 
 
@@ -297,9 +297,9 @@ def newest_captures(app: App, name: str, at: datetime, most: int = CAPTURES) -> 
             kept = some + kept
             end, top, stride = bound(prefix, start), start, stride * 2
             if start == 0 or end <= first:
-                return Keys([key for key in kept if captured(key)], cut=first < end)
+                return Keys(captures_in(kept), cut=first < end)
         elif stride == 1:
-            return Keys([key for key in some[:room] + kept if captured(key)], cut=True)
+            return Keys(captures_in(some[:room] + kept), cut=True)
         else:
             stride //= 2
         start = max(0, top - stride)
@@ -326,12 +326,15 @@ def bound(prefix: str, hour: int) -> str:
     return f"{prefix}{windows.hour(EPOCH + hour * HOUR)}"
 
 
-def captured(key: str) -> bool:
-    """Whether a key is that of a capture, so that what else lies there is not counted."""
-    if key.count("/") != 3 or not key.endswith(".json"):
-        return False
-    found = keys.prediction_of(key)
-    return keys.PREDICTION.fullmatch(found.id) is not None and real_hour(found.hour)
+def captures_in(found: Sequence[str]) -> list[str]:
+    """The keys of the captures in these objects; what else lies there is not counted."""
+    return [one.capture for key in found if key.count("/") == 3 for one in keys.predictions_at(key) if sound(one, key)]
+
+
+def sound(one: keys.Prediction, key: str) -> bool:
+    """Whether the object at `key` is where this prediction is captured."""
+    spoken = keys.PREDICTION.fullmatch(one.id) is not None and real_hour(one.hour)
+    return spoken and one.capture.partition("#")[0] == key
 
 
 @cache

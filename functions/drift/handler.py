@@ -17,13 +17,14 @@ from typing import Any
 
 from functions.drift.gathered import Gathered, answered_most
 from functions.drift.verdict import judged
+from samara import captures
 from samara.app import App
 from samara.core import keys, windows
 from samara.core.aliases import Aliases
 from samara.core.definition import Definition, parse
 from samara.core.heads import ModelHead
 from samara.core.profile import Profile
-from samara.core.records import Capture, DriftReport, Feedback, ModelVersion
+from samara.core.records import DriftReport, Feedback, ModelVersion
 from samara.core.windows import Size, Window
 from samara.entry import on_tick
 from samara.errors import NotFound, Rejected
@@ -116,10 +117,8 @@ def captured(model: str, window: Window, app: App) -> tuple[dict[int, Gathered],
     """The window's answers by the version that gave them, and how many captures could not be read."""
     truths, unreadable = known_truths(model, window, app), 0
     gathered: dict[int, Gathered] = {}
-    for key in app.store.list(prefix(keys.CAPTURES, model, window)):
-        try:
-            capture = app.read(Capture, key)
-        except (Rejected, NotFound):
+    for key, capture in captures.under(app, prefix(keys.CAPTURES, model, window)):
+        if capture is None:
             unreadable += 1
             continue
         if capture.model != model or capture.rows > MOST_ROWS:

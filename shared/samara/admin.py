@@ -1,6 +1,6 @@
 """What people do to a running loop: look, promote, roll back, ask why, replay. Each a function of an app."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +17,16 @@ from samara.events import ObjectCreated
 
 def promote(app: App, model: str, version: int, *, expect: int | None, at: datetime, by: str) -> Aliases:
     """`version` as champion; `Conflict` when the champion is not the one `expect` names."""
+    servable(app, model, version)
+    return app.swap(
+        Aliases,
+        keys.aliases(model),
+        lambda now: aliases.promoted(now, model, version, expect=expect, at=at, by=by),
+    )
+
+
+def servable(app: App, model: str, version: int) -> None:
+    """Refuse a version that there is not, or that did not pass what each version must."""
     record = app.find(ModelVersion, keys.version(keys.named(model, "model"), version))
     if record is None:
         have = ", ".join(f"v{keys.number(key)}" for key in app.store.list(f"{keys.MODELS}{model}/")) or "none"
@@ -24,11 +34,22 @@ def promote(app: App, model: str, version: int, *, expect: int | None, at: datet
     if not record.sound:
         unsound = "; ".join(f"{gate.name}: {gate.why}" for gate in record.gates if not gate.passed)
         raise Rejected(f"{model} v{version}", f"cannot be served: {unsound}", code="unsound")
-    return app.swap(
-        Aliases,
-        keys.aliases(model),
-        lambda now: aliases.promoted(now, model, version, expect=expect, at=at, by=by),
-    )
+
+
+def route(app: App, model: str, weights: Mapping[int, float], *, at: datetime, by: str) -> Aliases:
+    """Share requests among versions; none gives all of them back to the champion."""
+    for version in weights:
+        servable(app, model, version)
+    key = keys.aliases(keys.named(model, "model"))
+    return app.swap(Aliases, key, lambda now: aliases.routed(now, model, weights, at=at, by=by))
+
+
+def shadow(app: App, model: str, version: int | None, *, at: datetime, by: str) -> Aliases:
+    """The version that is asked afterwards what others answered, or none."""
+    if version is not None:
+        servable(app, model, version)
+    key = keys.aliases(keys.named(model, "model"))
+    return app.swap(Aliases, key, lambda now: aliases.shadowed(now, version, at=at, by=by))
 
 
 def rollback(app: App, model: str, *, at: datetime, by: str) -> Aliases:
@@ -43,7 +64,7 @@ def rollback(app: App, model: str, *, at: datetime, by: str) -> Aliases:
 def why(app: App, text: str) -> lineage.Trail:
     """The trail from a prediction id, or from the key of any record, back to the uploaded files."""
     key = text if "/" in text else keys.Prediction.parse(text).capture
-    return lineage.walk(key, lambda name: app.store.get(name).data, app.digest_of)
+    return lineage.walk(key, app.said, app.digest_of)
 
 
 def replay(app: App, functions: catalogue.Catalogue, prefix: str, at: datetime) -> Iterator[tuple[str, str, str]]:

@@ -57,7 +57,17 @@ class App:
 
     def read(self, kind: type[AnyRecord], key: str) -> AnyRecord:
         """The record at `key`; `NotFound` when there is none, `Rejected` when it is not what it should be."""
-        return kind.read(self.store.get(key).data, key)
+        return kind.read(self.said(key), key)
+
+    def said(self, key: str) -> bytes:
+        """The bytes of the record at `key`, which may be one line of an object that holds several captures."""
+        several, member, place = key.partition(keys.MEMBER)
+        if not member:
+            return self.store.get(key).data
+        lines = self.store.get(f"{several}.jsonl").data.split(b"\n")
+        if not place.isdecimal() or not 0 < int(place) <= len(lines):
+            raise NotFound(key)
+        return lines[int(place) - 1]
 
     def find(self, kind: type[AnyRecord], key: str) -> AnyRecord | None:
         """The record at `key`, or None when there is none."""

@@ -241,6 +241,42 @@ def promote(settings: Settings, model: str, version: int, expect: int | None) ->
 
 @main.command()
 @click.argument("model")
+@click.argument("shares", nargs=-1, metavar="[VERSION=SHARE]…")
+@in_project
+def route(settings: Settings, model: str, shares: tuple[str, ...]) -> None:
+    """Share the requests for MODEL among versions, as in `samara route late 3=0.9 4=0.1`; none: all to the champion.
+
+    Who sends a `samara-key` header is always answered by the same version while the shares stay.
+    """
+    from samara import admin, app
+
+    head = admin.route(app.build(settings), model, share_of(shares), at=datetime.now(UTC), by=getpass.getuser())
+    said = ", ".join(f"v{version} {share:.0%}" for version, share in head.weights.items()) or f"v{head.champion} all"
+    click.echo(f"{click.style('✓', fg='green')} {model}: {said}, move {len(head.moves)}")
+
+
+def share_of(shares: tuple[str, ...]) -> dict[int, float]:
+    try:
+        return {int(version): float(share) for version, share in (one.split("=") for one in shares)}
+    except ValueError as error:
+        raise click.UsageError("write each share as VERSION=SHARE, such as 3=0.9") from error
+
+
+@main.command()
+@click.argument("model")
+@click.argument("version", type=int, required=False)
+@in_project
+def shadow(settings: Settings, model: str, version: int | None) -> None:
+    """Ask VERSION of MODEL each hour what others answered, and compare; without VERSION, stop."""
+    from samara import admin, app
+
+    head = admin.shadow(app.build(settings), model, version, at=datetime.now(UTC), by=getpass.getuser())
+    said = f"v{head.shadow} is the shadow" if head.shadow else "no shadow"
+    click.echo(f"{click.style('✓', fg='green')} {model}: {said}, move {len(head.moves)}")
+
+
+@main.command()
+@click.argument("model")
 @in_project
 def rollback(settings: Settings, model: str) -> None:
     """Make the champion before this one champion again."""

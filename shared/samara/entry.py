@@ -18,7 +18,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
@@ -34,10 +34,15 @@ E = TypeVar("E", bound=Event)
 
 @dataclass(frozen=True, slots=True)
 class Handler(Generic[E]):
-    """A function's `run` and the kinds of event it takes."""
+    """A function's `run` and the kinds of event it takes.
+
+    `together` answers several requests that have already arrived, one response for each in their order, where that
+    costs less than one after the other. It raises nothing: what is wrong with one is that one's response.
+    """
 
     run: Callable[[E, App], Any]
     takes: tuple[type, ...]
+    together: Callable[[Sequence[HttpRequest], App], list[HttpResponse]] | None = None
 
     def __call__(self, event: Event, app: App) -> Any:
         if not isinstance(event, self.takes):
@@ -52,6 +57,20 @@ class Handler(Generic[E]):
             said = {"function": app.maker.function, **subject(event), **outcome(event, failed)}
             took_ms = round((time.perf_counter() - started) * 1000, 1)
             log.log(level(said["outcome"]), json.dumps({**said, "ms": took_ms, **cold()}))
+
+    def answers(self, requests: Sequence[HttpRequest], app: App) -> list[HttpResponse]:
+        """The responses to requests that came together, with one line of log for all of them."""
+        if self.together is None:
+            raise Misconfigured(app.maker.function, "answers one request at a time")
+        started = time.perf_counter()
+        responses = self.together(requests, app)
+        worst = max(response.status for response in responses)
+        came = "failed" if worst >= 500 else "ok"
+        if log.isEnabledFor(level(came)):
+            took_ms = round((time.perf_counter() - started) * 1000, 1)
+            said = {"function": app.maker.function, "requests": len(requests), "outcome": came, "status": worst}
+            log.log(level(came), json.dumps({**said, "ms": took_ms, **cold()}))
+        return responses
 
 
 def on_object_created(run: Callable[[ObjectCreated, App], Any]) -> Handler[ObjectCreated]:
@@ -68,6 +87,13 @@ def on_given_up(run: Callable[[GivenUp, App], Any]) -> Handler[GivenUp]:
 
 def on_http(run: Callable[[HttpRequest, App], HttpResponse]) -> Handler[HttpRequest]:
     return Handler(run, (HttpRequest,))
+
+
+def on_tick_or_http(
+    run: Callable[[Tick | HttpRequest, App], Any],
+    together: Callable[[Sequence[HttpRequest], App], list[HttpResponse]] | None = None,
+) -> Handler[Tick | HttpRequest]:
+    return Handler(run, (Tick, HttpRequest), together)
 
 
 def on_created_or_http(

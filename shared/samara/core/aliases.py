@@ -1,5 +1,6 @@
 """Who is champion, who challenges, and how it came about. Pure: each decision is a new `Aliases` or a refusal."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -20,23 +21,42 @@ class Move(BaseModel):
     champion: int | None
     challenger: int | None
     cause: str
+    shadow: int | None = None
+    weights: dict[int, float] = {}
 
 
 class Aliases(Head):
-    """The alias head of one model. `moves` is its whole history, numbered from 1 without gaps."""
+    """The alias head of one model. `moves` is its whole history, numbered from 1 without gaps.
+
+    `weights` is the share of requests each version answers, together 1: a canary, or an A/B test. Where there are
+    none the champion answers all. `shadow` is asked afterwards what others answered, and heard by nobody.
+    """
 
     champion: int | None = None
     challenger: int | None = None
+    shadow: int | None = None
+    weights: dict[int, float] = {}  # noqa: RUF012  # pydantic copies it
     moves: tuple[Move, ...] = ()
 
     def caused(self, cause: str) -> bool:
         """Whether this cause has already had its effect, so that events may come twice."""
         return any(move.cause == cause for move in self.moves)
 
-    def moved(self, *, champion: int | None, challenger: int | None, at: datetime, cause: str) -> "Aliases":
-        move = Move(number=len(self.moves) + 1, at=at, champion=champion, challenger=challenger, cause=cause)
-        update = {"champion": champion, "challenger": challenger, "moves": (*self.moves, move)}
-        return self.model_copy(update=update)
+    def moved(
+        self,
+        *,
+        champion: int | None,
+        challenger: int | None,
+        at: datetime,
+        cause: str,
+        shadow: int | None = None,
+        weights: Mapping[int, float] | None = None,
+    ) -> "Aliases":
+        """The next move. The shares of requests hold for the champion they were made for: another one takes all."""
+        weights = dict(self.weights if weights is None and champion == self.champion else weights or {})
+        standing = {"champion": champion, "challenger": challenger, "shadow": shadow or self.shadow, "weights": weights}
+        move = Move(number=len(self.moves) + 1, at=at, cause=cause, **standing)
+        return self.model_copy(update={**standing, "moves": (*self.moves, move)})
 
 
 def registered(
@@ -85,6 +105,41 @@ def rolled_back(aliases: Aliases, model: str, expect: int | None, *, at: datetim
     if len(line) < 2:
         raise Rejected(model, "has had no other champion to go back to; promote a version instead", code="no_earlier")
     return aliases.moved(champion=line[-2], challenger=aliases.champion, at=at, cause=f"{ROLLED_BACK} by {by}")
+
+
+def routed(aliases: Aliases, model: str, weights: Mapping[int, float], *, at: datetime, by: str) -> Aliases:
+    """Requests shared among versions by a person's word; all to the champion where `weights` is empty."""
+    if not all(0 < share <= 1 for share in weights.values()) or (weights and abs(sum(weights.values()) - 1) > 1e-9):
+        shares = ", ".join(f"v{version} {share:g}" for version, share in weights.items())
+        raise Rejected(model, f"shares must lie above 0 and add up to 1; these do not: {shares}", code="bad_weights")
+    if aliases.champion is None:
+        raise Rejected(model, "has no champion yet; promote a version first", code="no_model")
+    if weights and aliases.champion not in weights:
+        why = f"shares must name the champion, v{aliases.champion}; promote another one to leave it out"
+        raise Rejected(model, why, code="bad_weights")
+    if aliases.weights == weights:
+        return aliases
+    return aliases.moved(
+        champion=aliases.champion,
+        challenger=aliases.challenger,
+        weights=weights,
+        at=at,
+        cause=f"routed by {by}",
+    )
+
+
+def shadowed(aliases: Aliases, version: int | None, *, at: datetime, by: str) -> Aliases:
+    """`version` as the shadow, or none."""
+    if aliases.shadow == version:
+        return aliases
+    lit = aliases.model_copy(update={"shadow": None})
+    return lit.moved(
+        champion=lit.champion,
+        challenger=lit.challenger,
+        shadow=version,
+        at=at,
+        cause=f"shadow set by {by}",
+    )
 
 
 def succession(aliases: Aliases) -> list[int]:

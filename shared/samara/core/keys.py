@@ -217,16 +217,22 @@ def model_head(model: str) -> str:
 
 
 PREDICTION = re.compile(
-    r"(?P<model>[a-z0-9][a-z0-9_-]{0,62})\.(?P<hour>\d{4}-\d\d-\d\dT\d\d)\.(?P<unique>[0-9a-f]{16})"
+    r"(?P<model>[a-z0-9][a-z0-9_-]{0,62})\.(?P<hour>\d{4}-\d\d-\d\dT\d\d)"
+    r"\.(?P<unique>[0-9a-f]{16}(?:\.(?P<place>[1-9]\d{0,3})of(?P<count>[1-9]\d{0,3}))?)"
 )
+MEMBER = ".jsonl#"  # between the key of an object that holds several captures and the number of one, from 1
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """A prediction's id says where it lies: `{model}.{hour}.{16 hexadecimal digits}`.
 
+    Requests that came together are captured together, a line each; their ids say which line, of how many.
+
     >>> Prediction.parse("late.2013-02-14T05.00112233445566aa").capture
     'captures/late/2013-02-14T05/00112233445566aa.json'
+    >>> Prediction.parse("late.2013-02-14T05.00112233445566aa.7of32").capture
+    'captures/late/2013-02-14T05/00112233445566aa.32.jsonl#7'
     """
 
     model: str
@@ -236,7 +242,7 @@ class Prediction:
     @classmethod
     def parse(cls, text: str) -> "Prediction":
         match = PREDICTION.fullmatch(text)
-        if match is None:
+        if match is None or int(match["place"] or 1) > int(match["count"] or 1):
             raise Rejected(
                 ascii(text[:100])[1:-1],
                 "not a prediction id; they read model.2013-02-14T05.0123456789abcdef",
@@ -244,20 +250,47 @@ class Prediction:
             )
         return cls(match["model"], windows.Window(match["hour"]).name, match["unique"])
 
+    @classmethod
+    def among(cls, model: str, hour: str, unique: str, count: int) -> list["Prediction"]:
+        """The predictions of `count` requests that came together, under one name of 16 hexadecimal digits."""
+        return [cls(model, hour, f"{unique}.{place}of{count}") for place in range(1, count + 1)]
+
     @property
     def id(self) -> str:
         return f"{self.model}.{self.hour}.{self.unique}"
 
     @property
     def capture(self) -> str:
-        return f"{CAPTURES}{self.model}/{self.hour}/{self.unique}.json"
+        """Where its capture lies; for one of several in an object, that object's key, `#` and which it is."""
+        stem, _, member = self.unique.partition(".")
+        place, _, count = member.partition("of")
+        ending = f"{count}{MEMBER}{place}" if member else "json"
+        return f"{CAPTURES}{self.model}/{self.hour}/{stem}.{ending}"
 
     def feedback(self, digest: str) -> str:
         """A truth that is corrected later is another object; both are kept."""
         return f"{FEEDBACK}{self.model}/{self.hour}/{self.unique}/{digest[:16]}.json"
 
 
-def prediction_of(capture_key: str) -> Prediction:
-    """The prediction captured (or answered by feedback) at this key."""
-    _, model, hour, unique = capture_key.split("/")[:4]
-    return Prediction(model, hour, unique.removesuffix(".json"))
+def prediction_of(key: str) -> Prediction:
+    """The prediction whose capture, or feedback about which, lies at this key."""
+    _, model, hour, name = key.split("/")[:4]
+    several, member, place = name.partition(MEMBER)
+    if member:
+        unique, _, count = several.partition(".")
+        return Prediction(model, hour, f"{unique}.{place}of{count}")
+    return Prediction(model, hour, name.removesuffix(".json"))
+
+
+def predictions_at(capture_key: str) -> list[Prediction]:
+    """The predictions captured in the object at this key.
+
+    >>> [found.id for found in predictions_at("captures/late/2013-02-14T05/00112233445566aa.2.jsonl")]
+    ['late.2013-02-14T05.00112233445566aa.1of2', 'late.2013-02-14T05.00112233445566aa.2of2']
+    """
+    _, model, hour, name = capture_key.split("/")[:4]
+    unique, _, rest = name.partition(".")
+    count, several, _ = rest.partition(".jsonl")
+    if several and len(count) <= 4 and count.isdecimal():
+        return Prediction.among(model, hour, unique, int(count))
+    return [prediction_of(capture_key)]

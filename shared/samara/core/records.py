@@ -281,7 +281,10 @@ class ModelVersion(Record):
 
 
 class Capture(Record):
-    """What was asked and what was answered: one object for one request."""
+    """What was asked and what was answered. `code` says why, where `status` is not 200.
+
+    `masked` names the inputs whose values are not kept: personal ones, and all where a policy says so.
+    """
 
     kind: Literal["Capture"] = "Capture"
     model: str
@@ -292,6 +295,8 @@ class Capture(Record):
     inputs: dict[str, JsonValue]
     outputs: dict[str, JsonValue]
     shapes: dict[str, tuple[int, ...]] = {}
+    code: str = ""
+    masked: tuple[str, ...] = ()
 
 
 class Feedback(Record):
