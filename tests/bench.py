@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from functions.train import fit, job, plan
+from functions.train import fit, job
 from functions.train import handler as train
 from samara import bundle
 from samara.app import App
@@ -144,7 +144,7 @@ class Bench:
         """The key of a run planned from what is there now, without anybody's permission."""
         known = train.defined(model, self.whole)
         assert known
-        pinned = plan.pinned(*known, train.accepted("coins", self.whole))
+        pinned = train.planned(*known, self.whole)
         assert pinned
         cause = f"asked {pinned.run}"
         decision = Decision(made_by=self.whole.maker, model=model, cause=cause, why="test", plan=pinned)

@@ -4,11 +4,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from samara.core.definition import Ensemble
 from samara.core.records import Parity, Signature
 
 
 class Ask(BaseModel):
-    """What is to be trained. `entry` reads `file:function`."""
+    """What is to be trained. `entry` reads `file:function`. With an `ensemble`, its members' models lie beside it
+    instead of code, numbered from 0."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -21,6 +23,7 @@ class Ask(BaseModel):
     seed: int
     threads: int
     parameters: dict[str, JsonValue]
+    ensemble: Ensemble | None = None
 
 
 class Outcome(BaseModel):

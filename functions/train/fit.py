@@ -15,8 +15,10 @@ the contract types them; the target is never missing. `parameters` are those of 
 - any object with `.onnx`, the bytes of a model as `samara.scoring` describes them, and `.predict(table)`, which
   gives what the framework itself says: the probabilities [rows, classes] or the predictions [rows].
 
+An ensemble takes no code: its members are composed into one graph, held to what they say apart.
+
 The program has no access to the store. In its folder it finds `ask.json`, `train.parquet`, `holdout.parquet` and
-`code/`, and leaves `model.onnx` and `outcome.json`.
+`code/`, for an ensemble `member-0.onnx` and so on, and leaves `model.onnx` and `outcome.json`.
 """
 
 import importlib
@@ -45,6 +47,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils._set_output import ADAPTERS_MANAGER
 from threadpoolctl import threadpool_limits
 
+from functions.train import ensemble
 from functions.train.ask import Ask, Outcome
 from samara import loading, scoring
 from samara.core.records import Parity
@@ -96,8 +99,8 @@ def fit(work: Path) -> None:
 
 def trained(ask: Ask, work: Path) -> Outcome:
     table, holdout = pq.read_table(work / "train.parquet"), pq.read_table(work / "holdout.parquet")
-    with imported(work / "code", ask.entry) as function, threadpool_limits(ask.threads):  # of what is loaded by now
-        fitted = called(function, table, ask, work)
+    with prepared(ask, work) as fitted_on, threadpool_limits(ask.threads):  # of what is loaded by now
+        fitted = fitted_on(table)
         model = made(fitted, table, ask)
         loaded = loading.session(model)
         said = scoring.answers(loaded, holdout, ask.task)
@@ -109,6 +112,17 @@ def trained(ask: Ask, work: Path) -> Outcome:
     (work / "model.onnx").write_bytes(model)
     environment = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
     return Outcome(signature=scoring.signature(loaded), parity=parity, metrics=metrics, environment=environment)
+
+
+@contextmanager
+def prepared(ask: Ask, work: Path) -> Iterator[Callable[[Any], Any]]:
+    """What makes a model of a table: the user's code, or the members of an ensemble."""
+    if ask.ensemble:
+        models = [(work / f"member-{place}.onnx").read_bytes() for place in range(len(ask.ensemble.members))]
+        yield lambda table: ensemble.combined(models, ask, table)
+    else:
+        with imported(work / "code", ask.entry) as function:
+            yield lambda table: called(function, table, ask, work)
 
 
 def measured(said: scoring.Answers, holdout: Any, ask: Ask) -> dict[str, float]:

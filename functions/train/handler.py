@@ -2,7 +2,8 @@
 
 Wakes on  validations/{dataset}/{batch}.json, drift/{model}/{window}.json, POST /train/{model},
           and decisions/{model}/… when `reconcile` finds one that was not carried out
-Reads     config/models/…, the definitions they name, and the dataset's batches and validations
+Reads     config/models/…, the definitions they name, the dataset's batches and validations, and for an ensemble
+          the aliases and versions of its members
 Writes    decisions/{model}/{cause}.json: one for each cause, with the plan pinned inside or the reason why not
      then runs/{model}/{run}.json
      then jobs/{model}/{run}/submission.json, once the job is submitted, whose result wakes `register`
@@ -17,17 +18,30 @@ from datetime import datetime
 from functions.train import decide
 from functions.train.decide import Verdict
 from functions.train.plan import Accepted, job, pinned
+from samara import batches
 from samara.app import App
 from samara.core import keys
+from samara.core.aliases import Aliases
 from samara.core.definition import Definition, parse
 from samara.core.heads import ModelHead
-from samara.core.records import Batch, Decision, DriftReport, Link, Plan, Result, Run, Submission, Validation
+from samara.core.records import (
+    Decision,
+    DriftReport,
+    Link,
+    ModelVersion,
+    Plan,
+    Result,
+    Run,
+    Submission,
+    Validation,
+)
 from samara.core.windows import Window
 from samara.entry import json_response, on_created_or_http, refusal, refused
 from samara.errors import Rejected, SamaraError
 from samara.events import HttpRequest, HttpResponse, ObjectCreated
 
 LONGEST_WHY = 500
+NO_MEMBER = "no_member"
 
 
 def run(event: ObjectCreated | HttpRequest, app: App) -> list[Decision] | HttpResponse:
@@ -63,14 +77,20 @@ def validated(event: ObjectCreated, app: App) -> list[Decision]:
 
 
 def begun(model: str, event: ObjectCreated, validation: Validation, app: App) -> Decision | None:
-    """The decision to train the first version, or None when the model has nothing to do with the batch."""
+    """The decision to train the first version, or None when the model has nothing to do with the batch, or is an
+    ensemble whose members are still to come: `reconcile` asks again."""
     known = defined(model, app)
     if known is None or known[1].dataset != validation.dataset:
         return None
     stored = app.find(Decision, keys.decision(model, decide.FIRST))
     if stored is None:
         head, definition = known
-        plan = pinned(head, definition, accepted(definition.dataset, app))
+        try:
+            plan = planned(head, definition, app)
+        except Rejected as error:
+            if error.code == NO_MEMBER:
+                return None
+            raise
         made_from = (validation.link(event.key),)
         stored = decided(model, decide.FIRST, decide.first(definition), plan, made_from=made_from, at=event.at, app=app)
     return carried_out(stored, event.at, app)
@@ -87,7 +107,7 @@ def drifted(event: ObjectCreated, app: App) -> Decision | None:
         return stored
     head, definition = known
     verdict = decide.drifted(report, definition, windows_trained(report, definition, app))
-    plan = pinned(head, definition, accepted(definition.dataset, app)) if verdict.train else None
+    plan = planned(head, definition, app) if verdict.train else None
     if plan and app.find(Run, keys.run(report.model, plan.run)):
         why = f"{verdict.why}; but run {plan.run} has trained on all there is: wait for the next accepted batch"
         verdict, plan = Verdict(train=False, why=why), None
@@ -105,7 +125,7 @@ def asked(request: HttpRequest, app: App) -> HttpResponse:
         if known is None:
             return refusal(404, "no_model", f"{model}: no such model; publish a definition of it first")
         head, definition = known
-        plan = pinned(head, definition, accepted(definition.dataset, app))
+        plan = planned(head, definition, app)
         if plan is None:
             way_out = (
                 f"no accepted batch of {definition.dataset} to train on; put a file into landing/{definition.dataset}/"
@@ -146,18 +166,30 @@ def defined(model: str, app: App) -> tuple[ModelHead, Definition] | None:
     return head, definition
 
 
+def planned(head: ModelHead, definition: Definition, app: App) -> Plan | None:
+    """What a training would depend on by now, or None when there is no accepted batch."""
+    names = definition.ensemble.members if definition.ensemble else ()
+    members = tuple(member(name, app) for name in names)
+    return pinned(head, definition, accepted(definition.dataset, app), members)
+
+
+def member(name: str, app: App) -> Link:
+    """The version that `model@alias` or `model@version` stands for by now."""
+    model, _, which = name.partition("@")
+    aliases = app.find_head(Aliases, keys.aliases(model)) or Aliases()
+    number = int(which) if which.isdecimal() else getattr(aliases, which)
+    key = keys.version(model, number or 0)
+    version = app.find(ModelVersion, key) if number else None
+    if version is None:
+        raise Rejected(name, f"there is no such version; train {model} first, or name another", code=NO_MEMBER)
+    if not version.sound:
+        raise Rejected(name, f"v{number} did not pass the gates that every version must; name another", code="unsound")
+    return version.link(key)
+
+
 def accepted(dataset: str, app: App) -> Iterable[Accepted]:
-    for key in app.store.list(f"{keys.VALIDATIONS}{dataset}/"):
-        validation = app.read(Validation, key)
-        if validation.verdict == "accepted" and validation.parts:
-            yield Accepted(key, validation, arrived(validation, key, app))
-
-
-def arrived(validation: Validation, key: str, app: App) -> datetime:
-    """When a batch was uploaded, as it noted itself, which a copy of the bucket keeps; else when it was validated."""
-    batch = app.find(Batch, validation.batch)
-    noted = batch.noted.get("at") if batch else None
-    return datetime.fromisoformat(noted) if isinstance(noted, str) else app.store.head(key).at
+    for key, validation in batches.accepted(dataset, app):
+        yield Accepted(key, validation, batches.arrived(validation, key, app))
 
 
 def windows_trained(report: DriftReport, definition: Definition, app: App) -> Iterable[Window]:
@@ -195,7 +227,7 @@ def carried_out(decision: Decision, at: datetime, app: App) -> Decision:
     key = keys.run(model, plan.run)
     planned = Run(
         made_by=app.maker,
-        made_from=(decision.link(keys.decision(model, decision.cause)), *plan.validations),
+        made_from=(decision.link(keys.decision(model, decision.cause)), *plan.validations, *plan.members),
         model=model,
         run=plan.run,
         cause=decision.cause,

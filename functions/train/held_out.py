@@ -6,7 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from samara.core.records import Part
+from samara.core.definition import Train
+from samara.core.records import Part, Plan
 
 Rows = NDArray[np.bool_]
 Split = Literal["last", "random"]
@@ -25,6 +26,13 @@ def held_out(parts: Sequence[Part], share: float, split: Split) -> Iterator[tupl
         mask = drawn(part, share) if split == "random" else np.arange(part.rows) + start >= total - round(total * share)
         yield part.digest, mask
         start += part.rows
+
+
+def has_seen(theirs: Plan, their: Train, ours: Plan, our: Train) -> bool:
+    """Whether a model of their plan was trained on rows that ours holds out, as far as the plans tell."""
+    if {part.digest for part in theirs.parts}.isdisjoint(part.digest for part in ours.holdout):
+        return False
+    return theirs.holdout != ours.holdout or their.split != our.split or their.holdout < our.holdout
 
 
 def drawn(part: Part, share: float) -> Rows:

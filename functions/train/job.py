@@ -1,7 +1,7 @@
 """The job of train: run the user's training code on the pinned data, and say what came of it.
 
 Started   as `python -m functions.train.job runs/{model}/{run}.json` by the batch service
-Reads     the run, and the definition, source bundle and parts that its plan pins
+Reads     the run, and the definition, source bundle, parts and members of an ensemble that its plan pins
 Writes    blobs of the model, the held-out rows and the log
      then results/{model}/{run}.json, succeeded or failed with a reason, which wakes `register`
 
@@ -30,13 +30,13 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from functions.train.ask import Ask, Outcome
-from functions.train.held_out import Rows, held_out
+from functions.train.held_out import Rows, has_seen, held_out
 from samara import app as apps
 from samara import bundle, catalogue, scoring, settings
 from samara.app import App
 from samara.core import keys
 from samara.core.definition import Definition, features_among, parse
-from samara.core.records import Part, Plan, Result, Run
+from samara.core.records import Link, ModelVersion, Part, Plan, Result, Run
 from samara.entry import log_to_stderr
 from samara.errors import Misconfigured, Rejected
 
@@ -140,6 +140,8 @@ def prepare(plan: Plan, definition: Definition, work: Path, app: App) -> None:
     """The folder in which the training program finds everything it needs."""
     (work / "code").mkdir()
     bundle.unpack(app.blob(plan.bundle), work / "code")
+    for place, link in enumerate(plan.members):
+        (work / f"member-{place}.onnx").write_bytes(model_of(link, plan, definition, app))
     columns = split(plan, definition, work, app)
     ask = Ask(
         entry=definition.train.entry,
@@ -151,8 +153,22 @@ def prepare(plan: Plan, definition: Definition, work: Path, app: App) -> None:
         seed=definition.train.seed,
         threads=definition.train.threads,
         parameters=definition.train.parameters,
+        ensemble=definition.ensemble,
     )
     (work / "ask.json").write_text(ask.model_dump_json())
+
+
+def model_of(member: Link, plan: Plan, definition: Definition, app: App) -> bytes:
+    """The model of a pinned version, which must not know the rows that the ensemble is measured by."""
+    version = app.read(ModelVersion, member.key)
+    if version.digest != member.digest:
+        raise Rejected(member.key, "is not the version that the plan pinned", code="altered")
+    run_key = keys.run(version.model, version.run)
+    theirs = app.read(Run, run_key).plan
+    if has_seen(theirs, parse(app.blob(theirs.definition), run_key).train, plan, definition.train):
+        why = "was trained on rows that the ensemble is measured by; give both the same train.holdout and train.split"
+        raise Rejected(f"{version.model}@{version.version}", why, code="seen")
+    return app.blob(version.artifact)
 
 
 def split(plan: Plan, definition: Definition, work: Path, app: App) -> list[str]:

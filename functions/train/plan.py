@@ -7,7 +7,7 @@ from datetime import datetime
 from samara.core import keys
 from samara.core.definition import Definition
 from samara.core.heads import ModelHead
-from samara.core.records import Plan, Validation
+from samara.core.records import Link, Plan, Validation
 from samara.ports import Job
 
 MARGIN_S = 600.0  # for fetching, checking and storing around the training itself
@@ -23,8 +23,10 @@ class Accepted:
     arrived: datetime
 
 
-def pinned(head: ModelHead, definition: Definition, accepted: Iterable[Accepted]) -> Plan | None:
-    """The newest batches by arrival, or None when there is none. A tie is broken by key.
+def pinned(
+    head: ModelHead, definition: Definition, accepted: Iterable[Accepted], members: tuple[Link, ...] = ()
+) -> Plan | None:
+    """The newest batches by arrival, or None when there is none, and an ensemble's members. A tie is broken by key.
 
     Rows that are in two batches are trained on twice, but a part with the same bytes only once: what is held
     out of one must not come back through the other.
@@ -39,6 +41,7 @@ def pinned(head: ModelHead, definition: Definition, accepted: Iterable[Accepted]
         validations=tuple(one.validation.link(one.key) for one in newest),
         parts=tuple(parts.values()),
         holdout=newest[-1].validation.parts,
+        members=members,
     )
 
 

@@ -357,8 +357,10 @@ LOOKED_AT = {
     "Decision": {"plan"},
     "Run": {"plan"},
     "Result": {"artifact", "holdout"},
-    "ModelVersion": {"artifact", "baseline"},
+    "ModelVersion": {"artifact", "baseline", "sheet"},
     "DriftReport": {"captures"},
+    "Scoring": {"plan"},
+    "Scores": {"parts"},
     "Quarantine": {"rows", "source"},  # the walk leaves `source` alone: people are told to mend and remove that file
 }
 

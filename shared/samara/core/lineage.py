@@ -22,6 +22,10 @@ from samara.core.records import (
     Record,
     Result,
     Run,
+    Scores,
+    Scoring,
+    ScoringPlan,
+    ShadowReport,
     Validation,
     read_any,
 )
@@ -197,21 +201,31 @@ def names(record: Record) -> Iterator[Wanted]:
         case Result():
             yield from payloads(("model", record.artifact), ("holdout", record.holdout))
         case ModelVersion():
-            yield from payloads(("model", record.artifact), ("baseline", record.baseline))
+            yield from payloads(("model", record.artifact), ("baseline", record.baseline), ("sheet", record.sheet))
         case Quarantine():
             yield from payloads(("refused rows", record.rows))
         case DriftReport():
             yield from payloads(("list of captures", record.captures))
+        case Scoring(plan=asked):
+            yield from to_be_answered(asked)
+        case Scores():
+            yield from (part_of("answers", part) for part in record.parts)
         case _:
             pass
 
 
 def planned(plan: Plan) -> Iterator[Wanted]:
-    for link in plan.validations:
+    for link in (*plan.validations, *plan.members):
         yield Wanted(link.key, RECORD, link.digest)
     yield from payloads(("model definition", plan.definition), ("code bundle", plan.bundle))
     yield from (part_of("training rows", part) for part in plan.parts)
     yield from (part_of("holdout rows", part) for part in plan.holdout)
+
+
+def to_be_answered(plan: ScoringPlan) -> Iterator[Wanted]:
+    yield from (Wanted(link.key, RECORD, link.digest) for link in (plan.version, plan.validation))
+    yield from payloads(("model", plan.artifact), ("contract", plan.contract))
+    yield from (part_of("validated rows", part) for part in plan.parts)
 
 
 def payload(kind: str, digest: str) -> Wanted:
@@ -252,5 +266,17 @@ def about(record: Record) -> str:
         case DriftReport():
             said = f"window {record.window}: {record.verdict}"
         case _:
-            pass
+            said = about_asking_again(record)
     return said
+
+
+def about_asking_again(record: Record) -> str:
+    match record:
+        case Scoring():
+            return f"v{record.version} is asked about batch {record.batch} of {record.dataset}"
+        case Scores():
+            return f"{record.status}: {record.why}" if record.why else f"{record.rows:,} rows, by v{record.version}"
+        case ShadowReport():
+            return f"v{record.version} over {record.rows:,} rows of {record.hour}"
+        case _:
+            return ""
