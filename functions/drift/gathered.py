@@ -28,11 +28,16 @@ class Gathered:
         self._holding = 0
 
     def add(self, key: str, capture: Capture, truth: Sequence[Any]) -> None:
-        """One capture, and the truth about its rows so far as it is known."""
+        """One capture, and the truth about its rows so far as it is known.
+
+        A column that is masked was asked, and nobody kept with what: its rows count neither as missing nor as there.
+        """
         self.rows += capture.rows
         self.lines.append(f"{key} {capture.digest}\n")
         known = False
         for name, held in self._held.items():
+            if name in capture.masked:
+                continue
             values = capture.inputs.get(name)
             known = known or isinstance(values, list)
             column = values[: capture.rows] if isinstance(values, list) else []

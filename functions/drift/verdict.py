@@ -34,15 +34,17 @@ def judged(baseline: Profile, current: Profile, limits: Drift, *, comparable: in
 
 
 def compared(name: str, baseline: Profile, current: Profile, limits: Drift) -> ColumnDrift:
-    """How far one column strayed."""
+    """How far one column strayed: not at all, as far as is known, when none of its rows was kept."""
     before, now = baseline.columns[name], current.columns.get(name)
+    missing_before = before.missing / baseline.rows if baseline.rows else 0.0
+    kept = now.count + now.missing if now else 0
     strayed = ColumnDrift(
         name=name,
         rows=now.count if now else 0,
         psi=psi(before, now) if now else None,
         ks=ks(before, now) if now else None,
-        missing=now.missing / current.rows if now and current.rows else 0.0,
-        missing_before=before.missing / baseline.rows if baseline.rows else 0.0,
+        missing=now.missing / kept if now and kept else missing_before,
+        missing_before=missing_before,
         drifted=False,
     )
     return strayed.model_copy(update={"drifted": bool(figures(strayed, limits))})

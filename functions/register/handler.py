@@ -3,6 +3,7 @@
 Wakes on  results/{model}/{run}.json
 Reads     the run, its definition, the validations it trained on, the model, the held-out rows, the champion
 Writes    a blob with the baseline: the profile of the features the model was trained on
+      and a blob with the sheet: what an answer needs to know of its columns
      then models/{model}/{version}.json: gap-free numbers, one version for each run
      then aliases/{model}.json: champion when every gate passed, else challenger, or neither when it is not sound
       or  alerts/… when the run failed, or made what must not be served
@@ -13,24 +14,31 @@ Delivered twice, it finds the run's version and the move that it caused.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import prod
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from functions.register import gates
+from functions.register import columns, gates
 from functions.register.inspect_model import flaws
 from samara import loading, scoring
 from samara.app import App
-from samara.core import keys, profile
+from samara.contained import Contained, Ended
+from samara.core import keys, odcs, profile
 from samara.core.aliases import Aliases, registered
+from samara.core.contract import Contract
 from samara.core.definition import Definition, features_among, parse
 from samara.core.profile import Profile
 from samara.core.records import Gate, Link, ModelVersion, Parity, Result, Run, Signature, Validation
+from samara.core.sheet import Sheet
+from samara.core.tensors import TEXT, WIDTH, Spec, Value
 from samara.entry import on_object_created
 from samara.errors import NotFound, Rejected, Unavailable
 from samara.events import ObjectCreated
 
+TRIAL_MEMORY_MB = 1024  # all that this function is given where it is deployed: more would end it, not the model
+TRIAL_S = 30  # to load a model and to ask it once: the largest let in here, 512 MiB, needs a tenth of it
 ATTEMPTS = 100  # to find a free number: more registrations of one model at once is a mistake worth hearing of
 
 
@@ -54,6 +62,7 @@ class Judgement:
     metrics: dict[str, float] = field(default_factory=dict)
     champion: int | None = None
     compared: dict[str, float] = field(default_factory=dict)
+    sheet: Sheet | None = None
 
 
 def run(event: ObjectCreated, app: App) -> ModelVersion | None:
@@ -139,7 +148,8 @@ def unnumbered(one: Candidate, at: datetime, app: App) -> ModelVersion:
         signature=one.signature,
         metrics=judgement.metrics,
         parity=one.parity,
-        baseline=baseline_of(one, app),
+        baseline=app.keep(baseline_of(one, app).to_bytes()),
+        sheet=app.keep(judgement.sheet.to_bytes()) if judgement.sheet else None,
         compared_with=judgement.champion,
         compared_metrics=judgement.compared,
         gates=judgement.gates,
@@ -171,6 +181,7 @@ def judged(one: Candidate, app: App) -> Judgement:
         loaded = loading.session(model)
         signature = gates.signature(scoring.signature(loaded), one.signature, wanted, task)
         metrics = metrics_of(loaded, holdout, one.definition)
+        sheet = sheet_of(one, loaded, holdout, app) if signature.passed else None
     except Rejected as error:
         broken = Gate(name="signature", passed=False, why=str(error))
         return Judgement((safe, broken, parity), champion=aliases.champion)
@@ -187,6 +198,7 @@ def judged(one: Candidate, app: App) -> Judgement:
         metrics,
         aliases.champion,
         compared,
+        sheet,
     )
 
 
@@ -196,7 +208,30 @@ def inspected(one: Candidate, app: App) -> tuple[Gate, bytes]:
         model = app.blob(one.artifact)
     except (NotFound, Rejected) as error:
         return gates.safe([str(error)]), b""
-    return gates.safe(flaws(model)), model
+    return gates.safe(flaws(model) or dangers(model)), model
+
+
+def dangers(model: bytes, memory_mb: int = TRIAL_MEMORY_MB, limit_s: float = TRIAL_S) -> list[str]:
+    """What a process of its own did not survive: loading this model, and asking it about one row of nothing.
+
+    A look at its bytes cannot tell. What fails as a model may is no danger: the gates that follow say why.
+    """
+    try:
+        with Contained(model, memory_mb=memory_mb, limit_s=limit_s) as trial:
+            trial.run({spec.name: blank(spec) for spec in trial.inputs})
+    except Ended as error:
+        return [f"{error.why}, when it is loaded and asked once"]
+    except Rejected:
+        return []
+    return []
+
+
+def blank(spec: Spec) -> Value:
+    """One row of zeros or empty texts."""
+    shape = tuple(1 if size < 0 else size for size in spec.shape)
+    if spec.datatype == TEXT:
+        return Value(TEXT, shape, [b""] * prod(shape))
+    return Value(spec.datatype, shape, bytes(prod(shape) * WIDTH[spec.datatype]))
 
 
 def asked_features(one: Candidate, holdout: Any) -> dict[str, str]:
@@ -224,13 +259,36 @@ def champions(one: Candidate, champion: int | None, holdout: Any, app: App) -> t
         return {}, f"{error}; compare them by hand, then promote the one you want"
 
 
-def baseline_of(one: Candidate, app: App) -> str:
-    """The blob of the features' profile over all batches trained on: what drift is measured from."""
+def sheet_of(one: Candidate, loaded: Any, holdout: Any, app: App) -> Sheet:
+    """What an answer needs to know of the model's columns. Some rows are asked once more, in several ways."""
+    classes = scoring.answers(loaded, holdout.slice(0, 1), one.definition.task).classes
+    return columns.sheet(
+        one.definition,
+        contract_of(one, app),
+        baseline_of(one, app),
+        holdout,
+        [tensor.name for tensor in one.signature.inputs],
+        classes=classes,
+        rowwise=columns.rowwise(loaded, holdout, one.definition.task),
+    )
+
+
+def contract_of(one: Candidate, app: App) -> Contract | None:
+    """The contract that the newest batch was measured against, or None when it cannot be read any more."""
+    newest = app.read(Validation, one.run.plan.validations[-1].key)
+    try:
+        return odcs.parse(app.blob(newest.contract), keys.blob(newest.contract))
+    except (NotFound, Rejected):
+        return None
+
+
+def baseline_of(one: Candidate, app: App) -> Profile:
+    """The features' profile over all batches trained on: what drift is measured from."""
     validations = [app.read(Validation, link.key) for link in one.run.plan.validations]
     profiles = [Profile.read(app.blob(v.profile), v.batch) for v in validations if v.profile]
     whole = profile.merged(profiles)
     features = features_among(one.definition, (*whole.columns, one.definition.target))
-    return app.keep(whole.subset(features).to_bytes())
+    return whole.subset(features)
 
 
 def move(version: ModelVersion, at: datetime, app: App) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samara.core.contract import SPELLING, Column, Type
+from samara.core.contract import Column
+from samara.core.spelling import SPELLING, Type
 
 ARROW: dict[Type, Any] = {
     "string": pa.string(),

@@ -11,7 +11,7 @@ from samara import bundle
 from samara.app import AnyHead, App
 from samara.core import definition, keys, odcs
 from samara.core.contract import Contract
-from samara.core.definition import Definition
+from samara.core.definition import Definition, Guardrail
 from samara.core.heads import ContractHead, ModelHead
 from samara.errors import Rejected
 
@@ -57,9 +57,25 @@ def agree(found: Definition, contracts: dict[str, tuple[Contract, bytes]], folde
         if name not in columns:
             why = f"the contract of {found.dataset!r} has no column {name!r}; it has {', '.join(columns)}"
             raise Rejected(f"{where}: features", why, code="no_column")
+    for rule in found.serve.guardrails:
+        decidable(rule, contracts[found.dataset][0], f"{where}: serve.guardrails: {rule.name}")
     file = found.train.entry.partition(":")[0] + ".py"
-    if not (folder / file).is_file():
+    if found.ensemble is None and not (folder / file).is_file():
         raise Rejected(f"{where}: train.entry", f"there is no {file} beside it", code="no_code")
+
+
+def decidable(rule: Guardrail, contract: Contract, where: str) -> None:
+    """Refuse a rule about an input that no answer could be measured by."""
+    if rule.input is None:
+        return
+    column = contract.column(rule.input)
+    if rule.known and column.type not in ("string", "boolean"):
+        raise Rejected(where, f"{column.name!r} is {column.type}; give it a minimum or maximum", code="bad_guardrail")
+    if rule.known and column.personal and not column.valid_values:
+        why = f"{column.name!r} is {column.classification}, so what training saw of it is not kept"
+        raise Rejected(where, why, code="bad_guardrail")
+    if not rule.known and column.type not in ("integer", "number"):
+        raise Rejected(where, f"{column.name!r} is {column.type}, which has no such bounds", code="bad_guardrail")
 
 
 def publish(project: Project, app: App) -> list[str]:
@@ -69,8 +85,9 @@ def publish(project: Project, app: App) -> list[str]:
         if put_in_force(app, keys.contract_head(dataset), ContractHead(contract=app.keep(data))):
             changed.append(f"contract of {dataset}")
     source = app.keep(bundle.pack(project.folder)) if project.definitions else ""
-    for model, (_, data) in project.definitions.items():
-        head = ModelHead(definition=app.keep(data), bundle=source)
+    for model, (found, data) in project.definitions.items():
+        serving = app.keep(found.serve.to_bytes())
+        head = ModelHead(definition=app.keep(data), bundle=source, serving=serving)
         if put_in_force(app, keys.model_head(model), head):
             changed.append(f"model {model}")
     return changed

@@ -43,6 +43,12 @@ drift:
   window: day           # or hour, or month
   ks: 0.2               # numbers: Kolmogorov-Smirnov distance from the training data
   psi: 0.25             # categories: population stability index
+
+# serve:                # how the champion answers; these are the defaults, but for the guardrail
+#   capture: {{share: 1.0, inputs: true}}
+#   limit_s: 10         # of one run of the model
+#   guardrails:         # an answer that breaks one is not given
+#     - {{name: {rule}}}
 """
 
 TRAIN = '''\
@@ -105,6 +111,7 @@ def drafted(folder: Path, file: Path, target: str) -> Iterator[Path]:
         target=draft.quoted(target),
         task="regression" if numeric else "classification",
         metric=metric,
+        rule="plausible, output: prediction, minimum: 0" if numeric else "sure, output: probabilities, at_least: 0.5",
     )
     code = TRAIN.format(
         estimator="Ridge" if numeric else "LogisticRegression",

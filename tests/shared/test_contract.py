@@ -1,5 +1,6 @@
 """What a data contract may say, and how a mistake in one is told: see `samara/core/odcs.py`."""
 
+import re
 from datetime import UTC, date, datetime
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from samara.core import contract
 from samara.core.draft import infer
 from samara.core.odcs import parse
+from samara.core.spelling import TYPES
 from samara.errors import Rejected
 
 HEAD = "apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1.0.0\nschema:\n"
@@ -231,7 +233,7 @@ ANYTHING = st.recursive(
 )
 
 
-@given(ANYTHING, st.sampled_from(contract.TYPES), st.sampled_from(WORDS), st.sampled_from(WORDS), ANYTHING)
+@given(ANYTHING, st.sampled_from(TYPES), st.sampled_from(WORDS), st.sampled_from(WORDS), ANYTHING)
 def test_whatever_is_written_it_is_a_contract_or_refused(
     value: object, kind: str, key: str, deeper: str, other: object
 ) -> None:
@@ -283,3 +285,43 @@ def test_any_sample_gives_a_contract_that_can_be_read(sample: dict[str, list[str
     text = infer(sample, "people")
 
     assert parse(text.encode()).names == tuple(sample)
+
+
+def described(*more: str) -> contract.Column:
+    lines = "".join(f"        {line}\n" for line in more)
+    return parse((TABLE + "      - name: a\n" + lines).encode()).columns[0]
+
+
+DEFAULT = "customProperties: [{{property: unit, value: mm}}, {{property: default, value: {}}}]"
+
+
+def test_a_default_is_a_custom_property_of_the_columns_type() -> None:
+    assert described("logicalType: integer", DEFAULT.format(7)).default == 7
+    assert described("logicalType: boolean", DEFAULT.format("false")).default is False
+    assert described("logicalType: date", DEFAULT.format("2013-02-14")).default == "2013-02-14"
+    assert described("logicalType: string", "customProperties: [{property: unit, value: mm}]").default is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (("logicalType: integer", DEFAULT.format("seven")), "the default 'seven' is no integer"),
+        (("logicalType: integer", "logicalTypeOptions: {minimum: 8}", DEFAULT.format(7)), "own rules forbid"),
+        (("logicalType: string", "enum: [{value: x}]", DEFAULT.format("y")), "own rules forbid"),
+        (("logicalType: string", "customProperties: [{property: default}, {property: default}]"), "default twice"),
+        (("logicalType: string", "customProperties: default"), "must be a list of properties"),
+        (("logicalType: number", DEFAULT.format("[1]")), "values are text, finite numbers"),
+    ],
+)
+def test_a_default_that_the_column_itself_would_refuse_is_refused(lines: tuple[str, ...], words: str) -> None:
+    with pytest.raises(Rejected, match=re.escape(words)):
+        described(*lines)
+
+
+@pytest.mark.parametrize(
+    ("word", "personal"),
+    [("PII", True), ("Personal data", True), ("restricted", True), ("sensitive-pii", True), ("public", False)],
+)
+def test_a_column_is_personal_when_a_word_of_its_classification_says_so(word: str, personal: bool) -> None:
+    assert described("logicalType: string", f"classification: {word}").personal is personal
+    assert not described("logicalType: string").personal

@@ -10,32 +10,18 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from samara.core.spelling import Type
 from samara.errors import Rejected
 
-Type = Literal["string", "integer", "number", "boolean", "date", "timestamp"]
-TYPES: tuple[Type, ...] = ("string", "integer", "number", "boolean", "date", "timestamp")
 Bound = int | float | date | datetime
 Scalar = bool | int | float | str | None
 Metric = Literal["rowCount", "nullValues", "missingValues", "invalidValues", "duplicateValues"]
 METRICS: tuple[Metric, ...] = ("rowCount", "nullValues", "missingValues", "invalidValues", "duplicateValues")
 MOST_COLUMNS = 10_000
 LONGEST_PATTERN = 1_000
-
-DAY = (
-    r"(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
-    r"|02-(?:0[1-9]|1[0-9]|2[0-8]))"
-    r"|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
-)
-CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?"
-ZONE = r"(?:Z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)"
-SPELLING: dict[Type, str] = {
-    "integer": r"-?[0-9]{1,40}",
-    "number": r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?",
-    "boolean": r"(?:(?i:true|false)|0|1)",
-    "date": DAY,
-    "timestamp": rf"{DAY}(?:[T ]{CLOCK}{ZONE}?)?",
-}
-"""How a value of each type is written, whole, for `re` and RE2 alike. Every day that matches is in the calendar."""
+PERSONAL = frozenset(
+    {"personal", "pii", "phi", "pci", "sensitive", "private", "restricted", "confidential", "secret"}
+)  # words of a `classification`: the standard leaves them to the owner, these are its examples and common ones
 
 
 class Section(BaseModel):
@@ -91,7 +77,8 @@ class Column(Section):
     """What is promised of each value of one column. `above` and `below` are the standard's exclusive bounds.
 
     Bounds have the column's type. `patterns` match whole values. `zoned` timestamps must say their offset;
-    others without one are UTC.
+    others without one are UTC. `default` is what a prediction is asked with where the value is missing; it changes
+    nothing in the data that is trained on.
     """
 
     name: str
@@ -109,7 +96,14 @@ class Column(Section):
     missing_values: tuple[Scalar, ...] = ()
     zoned: bool = False
     classification: str | None = None
+    default: Scalar = None
     description: str = ""
+
+    @property
+    def personal(self) -> bool:
+        """Whether the `classification` says that values are about people or must not spread: one of its words is
+        in PERSONAL."""
+        return not PERSONAL.isdisjoint(re.split(r"[^a-z]+", (self.classification or "").lower()))
 
 
 class Contract(Section):

@@ -1,14 +1,15 @@
-"""A model definition: what is predicted from what, how it is trained, when it goes live, what counts as drift.
+"""A model definition: what is predicted from what, how it is trained, when it goes live and how it answers then,
+what counts as drift.
 
 This is the one file of Samara's a data scientist writes beside the training code. Unknown keys are refused,
 so a typing mistake is found when it is made.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from samara.core import flaws, keys
 from samara.core.digests import canonical
@@ -41,7 +42,14 @@ def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def once(members: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(members)) < len(members):
+        raise ValueError("names a member twice; give it a greater weight instead")
+    return members
+
+
 Name = Annotated[str, Field(min_length=1)]
+Member = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}@(champion|challenger|[1-9]\d{0,9})$")]
 
 
 class Section(BaseModel):
@@ -64,6 +72,30 @@ class Train(Section):
     split: Literal["last", "random"] = "last"
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     time_limit_s: Annotated[float, Field(gt=0, le=86_400)] = 600
+
+
+class Ensemble(Section):
+    """A model made of others instead of training code. `members` are `model@version` or `model@champion` (or
+    challenger), pinned to versions when a run is planned; all answer the same task with the same classes.
+
+    `mean` averages their probabilities or predictions, `weighted` by `weights` that add up to 1; `vote` gives each
+    class the share of members whose label it is, the first of equals winning; `stacked` trains a logistic or ridge
+    regression on what they answer to the training rows. Rows that members were trained on flatter them: a stack
+    learns most from batches they have not seen."""
+
+    how: Literal["mean", "weighted", "vote", "stacked"]
+    members: Annotated[tuple[Member, ...], Field(min_length=2, max_length=20), AfterValidator(once)]
+    weights: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
+
+    @model_validator(mode="after")
+    def _weighs_each(self) -> Self:
+        if self.how != "weighted" and self.weights:
+            raise ValueError(f"takes no weights where it says how: {self.how}; say how: weighted")
+        if self.how == "weighted" and len(self.weights) != len(self.members):
+            raise ValueError(f"has {len(self.members)} members and {len(self.weights)} weights; give each one")
+        if self.weights and abs(sum(self.weights) - 1) > 1e-9:
+            raise ValueError(f"has weights that add up to {sum(self.weights):g}; they must add up to 1")
+        return self
 
 
 class Gates(Section):
@@ -96,8 +128,78 @@ class Drift(Section):
     retrain: bool = True
 
 
+class Captured(Section):
+    """What is kept of what was asked and answered. With a `share` below 1, a sample by the predictions' ids; without
+    `inputs`, only the answers. Drift is measured on what is kept, and feedback joins it."""
+
+    share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    inputs: bool = True
+
+
+class Guardrail(Section):
+    """A rule that an answer must keep to be given. It is about an `input` column, which must lie within its bounds
+    or be `known`: a category that training saw or the contract permits; or about an `output`: `prediction` must lie
+    within its bounds, the largest of `probabilities` be `at_least` so much. A missing input breaks no rule. Where
+    training saw more categories than a version remembers, and the contract lists none, `known` cannot tell."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+    input: Annotated[str, Field(min_length=1)] | None = None
+    output: Literal["prediction", "probabilities"] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    known: bool = False
+    at_least: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        bounds = self.minimum is not None or self.maximum is not None
+        asked = {"bounds": bounds, "known": self.known, "at_least": self.at_least is not None}
+        fits = {"probabilities": ["at_least"], "prediction": ["bounds"], None: ["bounds", "known"]}[self.output]
+        said = [name for name, is_asked in asked.items() if is_asked]
+        if (self.input is None) == (self.output is None):
+            raise ValueError("must be about either an input or an output")
+        if len(said) != 1 or said[0] not in fits:
+            words = " or ".join({"bounds": "minimum, maximum"}.get(name, name) for name in fits)
+            raise ValueError(f"must say {words}, and nothing else")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError("no value lies between its minimum and its maximum")
+        return self
+
+
+def told_apart(rules: tuple[Guardrail, ...]) -> tuple[Guardrail, ...]:
+    if len({rule.name for rule in rules}) < len(rules):
+        raise ValueError("has two rules of one name")
+    return rules
+
+
+class Explain(Section):
+    """How an answer is explained: against so many `rows` of the background, with at most so many `samples` of
+    coalitions of columns."""
+
+    rows: Annotated[int, Field(ge=1, le=100)] = 100
+    samples: Annotated[int, Field(ge=2, le=65_536)] = 256
+
+
+class Serve(Section):
+    """How the model answers. `limit_s` is of one run of it; `contained`, it runs in a process of its own within
+    `memory_mb`; `stale_s` is how old the alias that names the answering version may be."""
+
+    capture: Captured = Captured()
+    guardrails: Annotated[tuple[Guardrail, ...], Field(max_length=100), AfterValidator(told_apart)] = ()
+    limit_s: Annotated[float, Field(gt=0, le=300)] = 10.0
+    contained: bool = False
+    memory_mb: Annotated[int, Field(ge=64, le=65_536)] = 1024
+    stale_s: Annotated[float, Field(ge=0, le=3600)] = 1.0
+    explain: Explain = Explain()
+
+    def to_bytes(self) -> bytes:
+        """What `predict` reads of it: canonical JSON, every setting written out."""
+        return canonical({**self.model_dump(mode="json"), "schema": 1})
+
+
 class Definition(Section):
-    """A registered model's definition. `features` left out are all columns of the contract but the target."""
+    """A registered model's definition. `features` left out are all columns of the contract but the target. With an
+    `ensemble`, no code is trained, and of `train` only what says which rows are pinned and held out counts."""
 
     model: str
     dataset: str
@@ -105,8 +207,10 @@ class Definition(Section):
     task: Literal["classification", "regression"]
     features: Annotated[tuple[Name, ...], AfterValidator(distinct)] = ()
     train: Train = Train()
+    ensemble: Ensemble | None = None
     gates: Gates
     drift: Drift = Drift()
+    serve: Serve = Serve()
 
 
 def parse(data: bytes, where: str = "model.yaml") -> Definition:
@@ -130,7 +234,33 @@ def parse(data: bytes, where: str = "model.yaml") -> Definition:
         usable = ", ".join(FOR_TASK[definition.task])
         why = f"{definition.gates.metric} does not measure {definition.task}; use one of {usable}"
         raise Rejected(f"{where}: gates.metric", why, code="bad_definition")
+    if definition.ensemble:
+        composed(definition.ensemble, definition, f"{where}: ensemble")
+    for rule in definition.serve.guardrails:
+        guarded(rule, definition, f"{where}: serve.guardrails: {rule.name}")
     return definition
+
+
+def composed(ensemble: Ensemble, definition: Definition, where: str) -> None:
+    """Refuse an ensemble that answers another task, or contains itself and would grow with each training."""
+    if ensemble.how == "vote" and definition.task == "regression":
+        raise Rejected(f"{where}.how", "estimates cannot be voted on; say mean", code="bad_definition")
+    if definition.model in (member.partition("@")[0] for member in ensemble.members):
+        why = f"names {definition.model!r} itself, so it would grow with each training; name other models"
+        raise Rejected(f"{where}.members", why, code="bad_definition")
+
+
+def guarded(rule: Guardrail, definition: Definition, where: str) -> None:
+    """Refuse a rule about what the model is not asked or does not answer."""
+    if rule.output == "prediction" and definition.task == "classification":
+        raise Rejected(where, "classification answers no prediction; guard its probabilities", code="bad_definition")
+    if rule.output == "probabilities" and definition.task == "regression":
+        raise Rejected(where, "regression answers no probabilities; guard its prediction", code="bad_definition")
+    if rule.input == definition.target or (
+        definition.features and rule.input and rule.input not in definition.features
+    ):
+        why = f"{rule.input!r} is no feature, so the model is not asked with it"
+        raise Rejected(where, why, code="bad_definition")
 
 
 def features_among(definition: Definition, columns: Sequence[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import yaml
 
-from samara.core.contract import SPELLING, Type
+from samara.core.spelling import SPELLING, Type
 
 
 def spelt(text: str) -> Type:

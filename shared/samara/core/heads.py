@@ -64,7 +64,9 @@ class ContractHead(Head):
 
 
 class ModelHead(Head):
-    """Which definition and which source bundle a model is trained by now."""
+    """Which definition and which source bundle a model is trained by now. `serving` is the blob of the definition's
+    `serve` section, for whoever answers and has no time to read YAML."""
 
     definition: Hex
     bundle: Hex
+    serving: Hex | None = None

@@ -19,16 +19,14 @@ from samara.core.contract import (
     METRICS,
     MOST_COLUMNS,
     OPERATORS,
-    SPELLING,
-    TYPES,
     Bound,
     Column,
     Contract,
     Rule,
     Scalar,
-    Type,
 )
 from samara.core.definition import safely
+from samara.core.spelling import SPELLING, TYPES, Type
 from samara.errors import Rejected
 
 
@@ -146,6 +144,7 @@ def _column(value: Any, at: str) -> tuple[Column, tuple[list[Rule], list[str]]]:
         required=body.get("required", False),
         valid_values=_enumerated(body, at),
         classification=str(body["classification"]) if "classification" in body else None,
+        default=_default(body, at),
         description=str(body.get("description", "")),
         **_options(body.get("logicalTypeOptions") or {}, kind, f"{at}.logicalTypeOptions"),
     )
@@ -160,6 +159,17 @@ def _enumerated(body: Mapping[str, Any], at: str) -> tuple[tuple[Scalar, ...], .
     if not isinstance(entries, list) or not entries or any("value" not in e for e in entries if isinstance(e, dict)):
         raise bad(f"{at}.enum", "must list entries, each with a value")
     return (_scalars([e["value"] if isinstance(e, dict) else e for e in entries], f"{at}.enum"),)
+
+
+def _default(body: Mapping[str, Any], at: str) -> Scalar:
+    """The value of the custom property `default`; the standard has no key for it."""
+    given = body.get("customProperties") or []
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise bad(f"{at}.customProperties", "must be a list of properties, each with a value")
+    found = [one.get("value") for one in given if one.get("property") == "default"]
+    if len(found) > 1:
+        raise bad(f"{at}.customProperties", "holds default twice; keep one")
+    return _scalars(found, f"{at}.customProperties: default")[0] if found else None
 
 
 COMMON = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "format")
@@ -342,6 +352,11 @@ def _consistent(column: Column, at: str) -> None:
                 raise bad(at, f"no value lies between {least} and {most}; the minimum must be the smaller one")
     if column.min_length is not None and column.max_length is not None and column.min_length > column.max_length:
         raise bad(at, f"minLength {column.min_length} is more than maxLength {column.max_length}")
+    if column.default is not None:
+        _of_type(column.default, column, f"{at}.customProperties: default", "the default")
+        permitted = all(column.default in values for values in column.valid_values)
+        if not permitted or not _keeps(column.default, column):
+            raise bad(f"{at}.customProperties: default", f"is {column.default!r}, which the column's own rules forbid")
     for values in column.valid_values:
         for value in values:
             _of_type(value, column, at)
@@ -349,7 +364,7 @@ def _consistent(column: Column, at: str) -> None:
             raise bad(at, "none of the valid values keeps the column's other rules; they contradict each other")
 
 
-def _of_type(value: Scalar, column: Column, at: str) -> None:
+def _of_type(value: Scalar, column: Column, at: str, what: str = "valid value") -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     match column.type:
         case "string":
@@ -363,7 +378,7 @@ def _of_type(value: Scalar, column: Column, at: str) -> None:
         case "date" | "timestamp":
             fits = isinstance(value, str) and bool(re.fullmatch(SPELLING[column.type], value))
     if not fits:
-        raise bad(at, f"valid value {value!r} is no {column.type}; put it in quotes if it is text")
+        raise bad(at, f"{what} {value!r} is no {column.type}; put it in quotes if it is text")
 
 
 def _keeps(value: Scalar, column: Column) -> bool:

@@ -52,7 +52,7 @@ class Record(Value):
         return digest_of(self.body())
 
     def to_bytes(self) -> bytes:
-        return seal(self.body())
+        return seal(self.body())[0]
 
     def link(self, key: str) -> Link:
         return Link(key=key, digest=self.digest)
@@ -162,18 +162,20 @@ class Validation(Record):
 
 class Plan(Value):
     """Everything a training depends on. `holdout` names those of the `parts` of which a share of rows is kept
-    from training: the newest batch's."""
+    from training: the newest batch's; `members` the model versions that an ensemble is made of, in its order."""
 
     definition: Hex
     bundle: Hex
     validations: tuple[Link, ...]
     parts: tuple[Part, ...]
     holdout: tuple[Part, ...]
+    members: tuple[Link, ...] = ()
 
     @property
     def run(self) -> str:
         """The id of the run that carries this plan out: its digest, so the same plan is the same run."""
-        return short(canonical(self.model_dump(mode="json")).decode())
+        unsaid = None if self.members else {"members"}  # plans from before there were ensembles keep their runs
+        return short(canonical(self.model_dump(mode="json", exclude=unsaid)).decode())
 
 
 class Decision(Record):
@@ -255,7 +257,10 @@ MUST_PASS = ("safe", "signature", "parity")
 
 
 class ModelVersion(Record):
-    """A model that could be served, with the verdict of its gates and the baseline its drift is measured from."""
+    """A model that could be served, with the verdict of its gates and the baseline its drift is measured from.
+
+    `sheet` is the blob that says what an answer needs to know of the model's columns.
+    """
 
     kind: Literal["ModelVersion"] = "ModelVersion"
     model: str
@@ -269,6 +274,7 @@ class ModelVersion(Record):
     compared_with: int | None
     compared_metrics: dict[str, float]
     gates: tuple[Gate, ...]
+    sheet: Hex | None = None
 
     @property
     def passed(self) -> bool:
@@ -340,6 +346,74 @@ class DriftReport(Record):
     captures: Hex | None = None
 
 
+class ScoringPlan(Value):
+    """Everything that answering a batch depends on: a version with its model, a validation with its rows."""
+
+    version: Link
+    artifact: Hex
+    validation: Link
+    contract: Hex
+    parts: tuple[Part, ...]
+
+    @property
+    def scoring(self) -> str:
+        """The id of the scoring that carries this plan out: its digest, so the same plan is the same scoring."""
+        return short(canonical(self.model_dump(mode="json")).decode())
+
+
+class Scoring(Record):
+    """A batch that a version is to answer, pinned. `batch` is the batch's id within its dataset."""
+
+    kind: Literal["Scoring"] = "Scoring"
+    model: str
+    version: int
+    dataset: str
+    batch: str
+    scoring: str
+    plan: ScoringPlan
+
+
+class Scores(Record):
+    """What a scoring came to. `parts` hold an answer for each row of the batch, in the batch's order.
+
+    The answers of `refused_rows` are empty: the model failed on them, or answered with NaN or infinity.
+    """
+
+    kind: Literal["Scores"] = "Scores"
+    model: str
+    version: int
+    scoring: str
+    status: Literal["succeeded", "failed"]
+    why: str = ""
+    columns: tuple[Column, ...] = ()
+    parts: tuple[Part, ...] = ()
+    rows: int = 0
+    refused_rows: int = 0
+
+
+class ShadowReport(Record):
+    """What a shadow, `version`, says to what others were asked in one hour, against what they answered.
+
+    `equal` is the share of rows with the same labels, the differences are absolute and between numbers; each is
+    None where there is nothing of that kind. Errors are over the rows whose truth is known: the share of wrong
+    labels, or the mean absolute error. `left_out` counts captures that cannot be asked about or compared.
+    """
+
+    kind: Literal["ShadowReport"] = "ShadowReport"
+    model: str
+    version: int
+    hour: str
+    rows: int
+    captures: int
+    left_out: int = 0
+    equal: float | None = None
+    mean_difference: float | None = None
+    largest_difference: float | None = None
+    labelled_rows: int = 0
+    answered_error: float | None = None
+    shadow_error: float | None = None
+
+
 class Alert(Record):
     """What a person should hear."""
 
@@ -353,7 +427,7 @@ KINDS: dict[str, type[Record]] = {
     record.model_fields["kind"].default: record
     for record in (
         Batch, Receipt, Quarantine, Validation, Decision, Run, Submission, Result, ModelVersion, Capture,
-        Feedback, DriftReport, Alert,
+        Feedback, DriftReport, Scoring, Scores, ShadowReport, Alert,
     )
 }  # fmt: skip
 

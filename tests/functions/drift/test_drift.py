@@ -99,6 +99,7 @@ def ask(whole: App, inputs: Inputs, name: str = "a", hour: str = HOUR, **said: A
         status=said.get("status", 200),
         inputs={column: list(values) for column, values in inputs.items()},
         outputs=said.get("outputs", {}),
+        masked=said.get("masked", ()),
     )
     whole.write(prediction.capture, capture)
     return prediction
@@ -365,6 +366,32 @@ def test_a_column_gone_has_drifted_and_a_new_one_is_ignored(whole: App, app: App
         ("here", 0.0, False),
     ]
     assert "100% missing" in report(whole).why
+
+
+def test_a_column_whose_values_are_not_kept_has_not_drifted_as_far_as_is_known(whole: App, app: App) -> None:
+    serve(whole, {"here": STEADY, "hidden": STEADY})
+    ask(whole, {"here": STEADY}, masked=("hidden",))
+
+    run(MORNING, app)
+
+    assert report(whole).verdict == "stable"
+    assert [(column.name, column.rows, column.missing) for column in report(whole).columns] == [
+        ("here", 100, 0.0),
+        ("hidden", 0, 0.0),
+    ]
+
+
+def test_a_column_kept_in_some_captures_is_measured_in_those(whole: App, app: App) -> None:
+    serve(whole, {"here": STEADY, "hidden": STEADY})
+    ask(whole, {"here": STEADY}, "a", masked=("hidden",))
+    ask(whole, {"here": STEADY, "hidden": [*STEADY[:50], *[None] * 50]}, "b")
+
+    run(MORNING, app)
+
+    assert [(column.name, column.rows, column.missing) for column in report(whole).columns] == [
+        ("here", 200, 0.0),
+        ("hidden", 50, 0.5),
+    ]
 
 
 def test_captures_of_quite_another_shape_cannot_be_compared_and_retrain_nothing(whole: App, app: App) -> None:

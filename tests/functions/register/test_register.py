@@ -203,7 +203,7 @@ class Mortal:
         return self._store.create(key, data)
 
 
-@pytest.mark.parametrize("lives", [0, 1, 2])
+@pytest.mark.parametrize("lives", [0, 1, 2, 3])
 def test_killed_before_any_write_and_woken_again_it_ends_the_same(
     bench: Bench, acting_as: Acting, store: MemoryStore, jobs: MemoryJobs, lives: int
 ) -> None:

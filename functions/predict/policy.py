@@ -1,0 +1,73 @@
+"""How a model answers: the `serve` section of its definition as it was published, read without YAML or pydantic. Pure.
+
+`samara.core.definition.Serve` says what may stand in it and what it means; the defaults here are the same, for models
+that were published before there was such a section.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Literal
+
+from samara.core.digests import digest
+from samara.errors import Rejected
+
+SCHEMA = 1
+DIGITS = 13  # of a digest
+IDS = 1 << 4 * DIGITS  # that these digits can tell apart: 52 bits, which a float holds exactly
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    share: float = 1.0
+    inputs: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Guardrail:
+    name: str
+    input: str | None = None
+    output: Literal["prediction", "probabilities"] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    known: bool = False
+    at_least: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explain:
+    rows: int = 100
+    samples: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    capture: Captured = field(default_factory=Captured)
+    guardrails: tuple[Guardrail, ...] = ()
+    limit_s: float = 10.0
+    contained: bool = False
+    memory_mb: int = 1024
+    stale_s: float = 1.0
+    explain: Explain = field(default_factory=Explain)
+
+    def captures(self, prediction: str) -> bool:
+        """Whether the prediction of this id is among the share that is captured. The same id always is, or never.
+
+        >>> Policy().captures("any"), Policy(Captured(share=0.0)).captures("any")
+        (True, False)
+        """
+        return int(digest(prediction.encode())[:DIGITS], 16) < self.capture.share * IDS
+
+    @classmethod
+    def read(cls, data: bytes, where: str = "serving") -> "Policy":
+        """The policy that was published in `data`, or `Rejected` when it is none, or of a later Samara."""
+        try:
+            said = json.loads(data)
+            schema = said.pop("schema")
+            if schema != SCHEMA:
+                why = f"written by a later Samara (schema {schema!r}, this one reads {SCHEMA}); upgrade to read it"
+                raise Rejected(where, why, code="unknown_schema")
+            capture, explain = Captured(**said.pop("capture")), Explain(**said.pop("explain"))
+            guardrails = tuple(Guardrail(**rule) for rule in said.pop("guardrails"))
+            return cls(capture=capture, explain=explain, guardrails=guardrails, **said)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise Rejected(where, "not how a model answers; publish its project again", code="bad_record") from error
