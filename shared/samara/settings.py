@@ -18,6 +18,7 @@ class Settings:
     `bus` how functions are woken, in the words of the provider's `job_runner` and `bus`. `function` is the one that
     this process was deployed to be, and `caller` the account whose posts to it are events, where those come by HTTP.
     `code` is the key of the package from which a job gets its code, or nothing where the job's machine has it.
+    `engine` is what runs models, if not the usual one (`samara.engines.load`).
     """
 
     provider: str = "local"
@@ -29,6 +30,7 @@ class Settings:
     caller: str = ""
     code: str = ""
     catalogue: str = "functions.catalogue"
+    engine: str = ""
 
     @property
     def bucket(self) -> Path:
