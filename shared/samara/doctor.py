@@ -13,7 +13,7 @@ from samara.errors import Misconfigured, NotFound, SamaraError
 from samara.ports import ObjectStore
 from samara.settings import Settings
 
-PACKAGES = ("pyarrow", "numpy", "onnx", "onnxruntime", "sklearn", "skl2onnx", "uvicorn", "jinja2")
+PACKAGES = ("pyarrow", "numpy", "onnx", "onnxruntime", "sklearn", "skl2onnx", "httptools", "jinja2")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 import httpx
 import psutil
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 import pytest
 
 from samara import admin, app, starter
@@ -115,6 +117,25 @@ def test_a_file_dropped_into_the_bucket_becomes_a_model_that_answers_and_explain
     assert any(step.key == "landing/tumours/tumours.csv" for step in trail.steps)
     assert page.status_code == 200
     assert "malignant" in page.text
+
+
+def test_a_whole_batch_is_answered_as_its_rows_are_over_http(folder: Path) -> None:
+    with platform(folder) as process:
+        url = address(folder, process)
+        upload(folder)
+        until(lambda: champion(folder))
+
+        command = [sys.executable, "-m", "samara.cli", "--home", str(folder / ".samara"), "score", "malignant"]
+        subprocess.run([*command, "--out", str(folder / "answers")], check=True, timeout=PATIENCE_S)
+
+        (path,) = (folder / "answers").iterdir()
+        answers = pq.read_table(path)
+        rows = pacsv.read_csv(folder / "data/tumours.csv").select(list(ROW)).slice(0, 50)
+        inputs = [{"name": name, "shape": [50, 1], "datatype": "FP32", "data": rows[name].to_pylist()} for name in ROW]
+        reply = httpx.post(f"{url}/v2/models/malignant/infer", json={"inputs": inputs}, timeout=30).json()
+    outputs = {tensor["name"]: tensor["data"] for tensor in reply["outputs"]}
+    assert answers["label"].to_pylist()[:50] == outputs["label"]
+    assert answers["probability_1"].to_pylist()[:50] == pytest.approx(outputs["probabilities"][1::2])
 
 
 def test_killed_again_and_again_it_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:

@@ -19,13 +19,13 @@ from typing import Any
 
 from samara import catalogue
 from samara.app import App, build
-from samara.catalogue import Created, Every, Function
-from samara.dev import http
+from samara.catalogue import Created, Every, Function, Http
 from samara.dev.pending import Pending, Task
 from samara.dev.watch import FolderWatch
 from samara.dispatch import deliver
 from samara.errors import Misconfigured
 from samara.events import GivenUp
+from samara.hosts.serve import Routes, serve
 from samara.providers.local import LocalJobs
 from samara.settings import Settings
 
@@ -58,7 +58,7 @@ class Platform:
     def __enter__(self) -> "Platform":
         self._lock = only_one(self.settings)
         self._watches = [FolderWatch(self.settings.bucket, prefix) for prefix in written_by_others(self.functions)]
-        self._server = http.serve(http.asgi(self.functions, self.app, self.clock), port=self._port)
+        self._server = serve(Routes(self.functions, self.app, self.clock), port=self._port)
         (self.settings.home / "platform.json").write_text(json.dumps({"url": self.url, "pid": os.getpid()}))
         self._threads = [threading.Thread(target=self._work, name=f"worker-{n}") for n in range(WORKERS)]
         self._threads.append(threading.Thread(target=self._look_and_tick, name="clock"))
@@ -172,11 +172,16 @@ def period(at: datetime, trigger: Every) -> int:
 
 
 def written_by_others(functions: catalogue.Catalogue) -> list[str]:
-    """The waking prefixes that no function writes: people write them, or jobs."""
-    ours = {prefix for function in functions for prefix in function.creates}
+    """The waking prefixes that no worker writes alone: people write them, jobs, or functions that answer HTTP."""
+    ours = {prefix for function in functions if not answers(function) for prefix in function.creates}
     jobs = {prefix for function in functions if function.job for prefix in function.job.creates}
     waking = [trigger.prefix for function in functions for trigger in function.on if isinstance(trigger, Created)]
     return [prefix for prefix in waking if prefix not in ours or prefix in jobs]
+
+
+def answers(function: Function) -> bool:
+    """Whether it answers HTTP, which it does outside the workers, and perhaps outside this process."""
+    return any(isinstance(trigger, Http) for trigger in function.on)
 
 
 def only_one(settings: Settings) -> Any:

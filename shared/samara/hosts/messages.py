@@ -1,0 +1,127 @@
+"""HTTP's messages: what a request's head says, read strictly, and an answer as bytes.
+
+llhttp has read the syntax. What it lets pass, and what two readers could understand differently, is refused here.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from samara.catalogue import Function
+from samara.core.strict import LARGEST
+from samara.errors import Misconfigured, Rejected
+from samara.events import HttpResponse
+from samara.events.http_head import LONGEST_PATH, LONGEST_QUERY, headers_of, path_of, query_of
+from samara.hosts.http import SECURITY
+
+Line = tuple[bytes, bytes]  # a header's name and value as they were sent
+Said = tuple[bytes, str, bytes, list[Line]]  # method, HTTP version, target, headers
+
+LONGEST_TARGET = LONGEST_PATH + LONGEST_QUERY + 1
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+REASONS = {
+    200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 301: "Moved Permanently", 302: "Found",
+    303: "See Other", 304: "Not Modified", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
+    404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout", 409: "Conflict", 413: "Content Too Large",
+    414: "URI Too Long", 415: "Unsupported Media Type", 422: "Unprocessable Content", 429: "Too Many Requests",
+    431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
+    503: "Service Unavailable",
+}  # fmt: skip
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@dataclass(slots=True)
+class Head:
+    """A request but for its body. `length` is the body's, in bytes, or None where that shows only as it comes.
+
+    `function` is to answer; where none need run, `answer` is there already.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    length: int | None
+    function: Function | None = None
+    answer: HttpResponse | None = None
+
+    @property
+    def cost(self) -> int:
+        """The most bytes of memory that the body can take."""
+        return LARGEST if self.length is None else self.length
+
+    @property
+    def waits(self) -> bool:
+        """Whether the client sends its body only once we say that we want it."""
+        return self.length != 0 and self.headers.get("expect", "").lower() == "100-continue"
+
+    @property
+    def offers_another_protocol(self) -> bool:
+        return "upgrade" in self.headers
+
+
+def head_of(method: bytes, version: str, lines: Sequence[Line]) -> Head:
+    """The head of a request, or `Rejected`: then nobody can tell where its body would end."""
+    if version not in ("1.0", "1.1"):
+        raise Rejected("request", "names an HTTP version that is not spoken here", code="bad_http")
+    if method == b"CONNECT":
+        raise Rejected("CONNECT", "this is no proxy", code="bad_http")
+    headers = headers_of(lines)
+    coding = headers.get("transfer-encoding")
+    if coding is not None and (coding.lower() != "chunked" or version == "1.0"):
+        raise Rejected("transfer-encoding", "only chunked is understood, and that in HTTP/1.1", code="bad_headers")
+    length = None if coding is not None else int(headers.get("content-length", "0"))
+    return Head(method.decode("ascii"), "", {}, headers, length)
+
+
+def address_of(target: bytes) -> tuple[str, dict[str, str]]:
+    """The path and the query that a target names. What was asked for lately is remembered."""
+    return known_address(target) if len(target) < 200 else read_address(target)  # long ones would fill the memory
+
+
+def read_address(target: bytes) -> tuple[str, dict[str, str]]:
+    path, _, query = target.partition(b"?")
+    return path_of(path), query_of(query) if query else {}
+
+
+known_address = lru_cache(maxsize=1_024)(read_address)
+
+
+def encoded(response: HttpResponse, *, keeps: bool = True, bodiless: bool = False) -> bytes:
+    """An answer as it goes over the wire, with the security headers that it does not set itself.
+
+    `Misconfigured` where a header would break out of its line.
+    """
+    own = response.headers
+    lines = "".join([f"{name}: {value}\r\n" for name, value in own.items()])
+    if lines.count("\n") != len(own) or lines.count("\r") != len(own) or "\0" in lines:
+        raise Misconfigured("response", "has control characters in its headers")
+    if SECURITY.keys().isdisjoint(own):
+        start = started(response.status)
+    else:
+        start = started(response.status, frozenset(SECURITY.keys() & own.keys()))
+    length = "" if response.status == 204 else f"content-length: {len(response.body)}\r\n"
+    close = "" if keeps else "connection: close\r\n"
+    head = f"{start}{lines}{dated(int(time.time()))}{length}{close}\r\n".encode("latin-1")
+    return head if bodiless else head + response.body
+
+
+@cache
+def started(status: int, without: frozenset[str] = frozenset()) -> str:
+    """The first line of an answer and the security headers, but for those it sets itself."""
+    security = "".join(f"{name}: {value}\r\n" for name, value in SECURITY.items() if name not in without)
+    return f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\n{security}"
+
+
+@lru_cache(maxsize=1)
+def dated(second: int) -> str:
+    """The header that says when: of every answer in the same second, the same.
+
+    >>> dated(0)
+    'date: Thu, 01 Jan 1970 00:00:00 GMT\\r\\n'
+    """
+    at = time.gmtime(second)
+    day = f"{DAYS[at.tm_wday]}, {at.tm_mday:02} {MONTHS[at.tm_mon]} {at.tm_year}"  # strftime would ask the locale
+    return f"date: {day} {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} GMT\r\n"

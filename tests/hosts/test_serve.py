@@ -1,0 +1,425 @@
+"""The server, over real sockets: what it gives to functions and when, what it says back, and how it ends."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samara.app import App
+from samara.catalogue import Function, Http
+from samara.core.sealed import Maker
+from samara.entry import Handler, on_http
+from samara.errors import Misconfigured
+from samara.events import HttpRequest, HttpResponse
+from samara.hosts import connection, ways
+from samara.hosts.messages import encoded
+from samara.hosts.serve import Routes, Server
+from samara.providers.memory import MemoryJobs, MemoryStore
+
+CATALOGUE = (
+    Function("echo", (Http("/echo", methods=("GET", "POST")),), "answers each by itself", timeout_s=2),
+    Function("group", (Http("/group", methods=("GET", "POST")),), "answers together", timeout_s=2),
+)
+GET = b"GET /group HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+class Group:
+    """A function that answers together, says in each answer with how many, and can be held up."""
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+        self.free.set()
+        self.entered = threading.Semaphore(0)
+        self.sizes: list[int] = []
+
+    def one(self, event: HttpRequest, _app: App) -> HttpResponse:
+        if event.path.endswith("/slow"):
+            time.sleep(4)
+        if event.path.endswith("/split"):
+            return HttpResponse(200, b"", {"x": "a\r\nset-cookie: b"})
+        said = {"method": event.method, "path": event.path, "query": event.query, "body": event.body.decode()}
+        return HttpResponse(200, json.dumps(said).encode(), {"content-type": "application/json"})
+
+    def together(self, events: Sequence[HttpRequest], app: App) -> list[HttpResponse]:
+        self.sizes.append(len(events))
+        self.entered.release()
+        self.free.wait(10)
+        if any(event.path.endswith("/bug") for event in events):
+            raise RuntimeError("secret")
+        if any(event.path.endswith("/few") for event in events):
+            return []
+        return [self.one(event, app) for event in events]
+
+    def handler_of(self, name: str) -> Handler[HttpRequest]:
+        return on_http(self.one) if name == "echo" else Handler(self.one, (HttpRequest,), self.together)
+
+
+@pytest.fixture
+def group() -> Group:
+    return Group()
+
+
+@pytest.fixture
+def routes(group: Group) -> Routes:
+    app = App(MemoryStore(), MemoryJobs(), Maker(function="test", code="0" * 64))
+    return Routes(CATALOGUE, app, lambda: datetime.now(UTC), group.handler_of)
+
+
+@pytest.fixture
+def server(routes: Routes) -> Iterator[Server]:
+    with Server(routes, patience_s=1, idle_s=2) as running:
+        yield running.start()
+
+
+def dialled(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+
+
+def said(server: Server, *pieces: bytes) -> bytes:
+    """Everything that comes back for these packets, until the server hangs up."""
+    with closing(dialled(server)) as wire:
+        for piece in pieces:
+            wire.sendall(piece)
+        return rest(wire)
+
+
+def rest(wire: socket.socket) -> bytes:
+    """What comes until the server hangs up; then so do we."""
+    got = b""
+    with closing(wire):
+        while chunk := wire.recv(1 << 16):
+            got += chunk
+    return got
+
+
+def statuses(got: bytes) -> list[int]:
+    return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d+) ", got)]
+
+
+def bodies(got: bytes) -> list[str]:
+    """What the requests' bodies were, as their answers tell."""
+    return [one["body"] for one in answers(got)]
+
+
+def answers(got: bytes) -> list[dict[str, Any]]:
+    """The bodies of these responses, cut by what they say of their lengths."""
+    found = []
+    while got:
+        head, _, after = got.partition(b"\r\n\r\n")
+        length = int(re.findall(rb"content-length: (\d+)", head)[0])
+        found.append(json.loads(after[:length]))
+        got = after[length:]
+    return found
+
+
+def post(body: bytes, path: bytes = b"/group", *headers: bytes) -> bytes:
+    lines = b"".join(header + b"\r\n" for header in (b"Host: localhost", *headers))
+    return b"POST " + path + b" HTTP/1.1\r\n" + lines + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def chunked(body: bytes) -> bytes:
+    head = b"POST /group HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = b"".join(b"1;of=one\r\n" + bytes([byte]) + b"\r\n" for byte in body)
+    return head + chunks + b"0\r\nX-Trailer: ignored\r\n\r\n"
+
+
+LAST = post(b"last", b"/group", b"Connection: close")
+
+
+def test_requests_that_arrive_while_others_run_are_answered_by_one_call(server: Server, group: Group) -> None:
+    group.free.clear()
+    early = [dialled(server) for _ in range(ways.WORKERS)]
+    for wire in early:
+        wire.sendall(post(b"early", b"/group", b"Connection: close"))
+        group.entered.acquire(timeout=10)
+
+    late = [dialled(server) for _ in range(20)]
+    for number, wire in enumerate(late):
+        wire.sendall(post(b"%d" % number, b"/group", b"Connection: close"))
+    time.sleep(0.3)
+    group.free.set()
+
+    assert [bodies(rest(wire)) for wire in late] == [[str(number)] for number in range(20)]
+    assert group.sizes[ways.WORKERS :] == [20]
+    assert [bodies(rest(wire)) for wire in early] == [["early"]] * ways.WORKERS
+
+
+def test_how_it_is_doing_a_function_says_even_while_all_its_workers_are_busy(server: Server, group: Group) -> None:
+    group.free.clear()
+    busy = [dialled(server) for _ in range(ways.WORKERS)]
+    for wire in busy:
+        wire.sendall(post(b"busy", b"/group", b"Connection: close"))
+        group.entered.acquire(timeout=10)
+
+    meanwhile = httpx.get(f"{server.url}/group", timeout=1.5)
+    group.free.set()
+
+    assert meanwhile.status_code == 200
+    assert [bodies(rest(wire)) for wire in busy] == [["busy"]] * ways.WORKERS
+
+
+def test_a_function_that_answers_at_once_does_so_too(server: Server, group: Group) -> None:
+    with httpx.Client(base_url=server.url) as client:
+        told = [client.post("/group", content=str(number)).json()["body"] for number in range(200)]
+
+    assert told == [str(number) for number in range(200)]
+    assert sum(group.sizes) == 200
+
+
+@pytest.mark.parametrize("path", [b"/group/bug", b"/group/few"])
+def test_what_goes_wrong_with_all_is_said_to_each(server: Server, path: bytes) -> None:
+    wires = [dialled(server) for _ in range(3)]
+    for wire in wires:
+        wire.sendall(post(b"", path, b"Connection: close"))
+
+    got = [rest(wire) for wire in wires]
+
+    assert [statuses(one) for one in got] == [[500]] * 3
+    assert not [one for one in got if b"secret" in one or b'"code":"' not in one]
+
+
+def test_a_call_without_end_is_answered_for_and_others_are_served_meanwhile(server: Server) -> None:
+    with closing(dialled(server)) as wire:
+        wire.sendall(post(b"", b"/group/slow", b"Connection: close"))
+
+        meanwhile = httpx.get(f"{server.url}/group", timeout=1.5)
+
+        assert meanwhile.status_code == 200
+        assert b'"code":"timeout"' in rest(wire)
+
+
+def test_pipelined_requests_are_answered_in_turn_whoever_answers(server: Server) -> None:
+    nothing = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    mixed = [post(b"1", b"/echo"), post(b"2"), nothing, chunked(b"three"), LAST]
+
+    got = said(server, b"".join(mixed))
+
+    assert statuses(got) == [200, 200, 404, 200, 200]
+    assert [one.get("body") for one in answers(got)] == ["1", "2", None, "three", "last"]
+
+
+def test_hundreds_of_pipelined_requests_are_all_answered(server: Server) -> None:
+    got = said(server, *(post(b"%d" % number) for number in range(500)), LAST)
+
+    assert bodies(got) == [*(str(number) for number in range(500)), "last"]
+
+
+@pytest.fixture(scope="module")
+def steady() -> Iterator[Server]:
+    app = App(MemoryStore(), MemoryJobs(), Maker(function="test", code="0" * 64))
+    with Server(Routes(CATALOGUE, app, lambda: datetime.now(UTC), Group().handler_of)) as running:
+        yield running.start()
+
+
+TALK = post(b"one") + chunked(b"two") + GET + post(b"x" * 50, b"/echo/%C3%A9?a=1&b=") + post(b"") + LAST
+
+
+@given(cuts=st.lists(st.integers(1, len(TALK) - 1), max_size=8, unique=True))
+@settings(max_examples=40, deadline=None)
+def test_however_packets_are_cut_the_answers_are_the_same(steady: Server, cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(TALK)]
+
+    with closing(dialled(steady)) as wire:
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start, end in pairwise(edges):
+            wire.sendall(TALK[start:end])
+            time.sleep(0.001)
+        got = rest(wire)
+
+    assert statuses(got) == [200] * 6
+    told = answers(got)
+    assert [one["body"] for one in told] == ["one", "two", "", "x" * 50, "", "last"]
+    assert told[3]["path"] == "/echo/é"
+    assert told[3]["query"] == {"a": "1", "b": ""}
+
+
+STRICT: dict[str, tuple[bytes, int]] = {
+    "a folded header": (b"GET /group HTTP/1.1\r\nHost: localhost\r\nX: a\r\n b\r\n\r\n", 400),
+    "lines that end without CR": (b"GET /group HTTP/1.1\nHost: localhost\n\n", 400),
+    "a space before the colon": (b"GET /group HTTP/1.1\r\nHost : localhost\r\n\r\n", 400),
+    "another coding below": (post(b"", b"/group", b"Transfer-Encoding: gzip, chunked"), 400),
+    "chunks in HTTP/1.0": (chunked(b"").replace(b"HTTP/1.1", b"HTTP/1.0"), 400),
+    "HTTP/0.9": (b"GET /group\r\n\r\n", 400),
+    "HTTP/2": (b"GET /group HTTP/2.0\r\nHost: localhost\r\n\r\n", 400),
+    "a long target": (b"GET /group?" + b"a" * 8_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
+    "a header that grows": (b"GET /group HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 200_000, 431),
+    "an upload nobody wants": (post(b"x" * 1_000_000, b"/nothing"), 404),
+    "an unheard-of method": (b"BREW /group HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+    "a cookie in an answer": (b"GET /group/split HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 500),
+}
+
+
+@pytest.mark.parametrize("name", STRICT)
+def test_what_two_readers_could_take_differently_is_refused_once_and_the_last(server: Server, name: str) -> None:
+    sent, status = STRICT[name]
+
+    got = said(server, sent)
+
+    assert statuses(got) == [status]
+    assert b"connection: close" in got
+    assert b"set-cookie" not in got
+
+
+def test_trailers_without_end_are_cut_off(server: Server) -> None:
+    before = psutil.Process().memory_info().rss
+    with closing(dialled(server)) as wire:
+        wire.sendall(chunked(b"").removesuffix(b"ignored\r\n\r\n"))
+        with suppress(OSError):  # refused before all of it was sent
+            for _ in range(1_000):
+                wire.sendall(b"a" * 100_000)
+
+        assert statuses(wire.recv(1 << 16)) in ([413], [408]), "too much, or in too much time"
+    assert psutil.Process().memory_info().rss - before < 60_000_000
+
+
+def test_a_client_that_waits_for_leave_to_send_gets_it_in_its_turn(server: Server) -> None:
+    with closing(dialled(server)) as wire:
+        wire.sendall(post(b"", b"/group") + post(b"abc", b"/group", b"Expect: 100-continue", b"Connection: close")[:-3])
+        got = b""
+        while b"100 Continue" not in got:
+            got += wire.recv(1 << 16)
+        wire.sendall(b"abc")
+        got += rest(wire)
+
+    assert statuses(got) == [200, 100, 200]
+
+
+def test_leave_to_send_is_not_given_for_what_is_refused(server: Server) -> None:
+    asks = b"POST /group HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+
+    got = said(server, asks + b"Content-Length: 9000000\r\n\r\n")
+
+    assert statuses(got) == [413]
+
+
+def test_an_offer_of_another_protocol_is_passed_over(server: Server) -> None:
+    offers = b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk"
+
+    got = said(server, post(b"body", b"/group", *offers), LAST)
+
+    assert bodies(got) == ["body", "last"]
+
+
+def test_http_1_0_is_answered_and_hung_up_on(server: Server) -> None:
+    got = said(server, b"GET /group HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n")
+
+    assert statuses(got) == [200]
+
+
+def test_who_says_no_more_still_gets_the_answer(server: Server) -> None:
+    with closing(dialled(server)) as wire:
+        wire.sendall(GET)
+        wire.shutdown(socket.SHUT_WR)
+
+        assert statuses(rest(wire)) == [200]
+
+
+def test_an_idle_connection_is_closed_without_a_word(server: Server) -> None:
+    with closing(dialled(server)) as wire:
+        wire.sendall(GET)
+
+        assert statuses(rest(wire)) == [200]
+
+
+def test_no_more_is_held_than_there_is_room_for(server: Server, group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MOST_AT_ONCE", 3)
+    group.free.clear()
+    held = [dialled(server) for _ in range(3)]
+    for wire in held:
+        wire.sendall(post(b"held", b"/group", b"Connection: close"))
+    time.sleep(0.3)
+
+    refused = said(server, GET)
+    group.free.set()
+
+    assert statuses(refused) == [503]
+    assert b'"code":"busy"' in refused
+    assert [statuses(rest(wire)) for wire in held] == [[200]] * 3
+    assert statuses(said(server, LAST)) == [200], "what has left has made room"
+
+
+def test_stopping_finishes_what_runs_and_hangs_up_on_the_others(routes: Routes, group: Group) -> None:
+    server = Server(routes).start()
+    group.free.clear()
+    with closing(dialled(server)) as busy, closing(dialled(server)) as idle:
+        busy.sendall(post(b"running"))
+        group.entered.acquire(timeout=10)
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+
+        assert rest(idle) == b""
+        group.free.set()
+        got = rest(busy)
+
+    stopping.join(10)
+    assert bodies(got) == ["running"]
+    assert b"connection: close" in got
+
+
+def test_an_answer_may_not_write_headers_of_its_own() -> None:
+    with pytest.raises(Misconfigured):
+        encoded(HttpResponse(200, b"", {"x": "a\nb"}))
+
+
+def test_an_answer_may_be_stricter_or_laxer_than_the_usual_security() -> None:
+    sent = encoded(HttpResponse(200, b"", {"cache-control": "max-age=60"}))
+
+    assert sent.count(b"cache-control") == 1
+    assert b"nosniff" in sent
+
+
+def test_elsewhere_than_on_loopback_any_name_will_do_but_not_another_sites_page(routes: Routes) -> None:
+    anywhere = Routes(routes.functions, routes.app, routes.clock, routes.handler_of, anywhere=True)
+    with Server(anywhere).start() as server:
+        host = {"host": "models.example"}
+        welcome = httpx.post(f"{server.url}/group", headers=host)
+        foreign = httpx.post(f"{server.url}/group", headers={**host, "origin": "http://evil.example"})
+
+    assert (welcome.status_code, foreign.status_code) == (200, 403)
+
+
+def test_without_libuv_it_answers_all_the_same(routes: Routes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+
+    with Server(routes).start() as server:
+        got = said(server, TALK)
+
+    assert bodies(got) == ["one", "two", "", "x" * 50, "", "last"]
+
+
+def test_the_process_loads_no_more_than_it_needs_and_ends_when_told(tmp_path: Path) -> None:
+    heavy = ("click", "pydantic", "numpy", "email", "h11", "uvicorn")
+    program = (
+        "import sys; from samara.hosts import serve; sys.argv = ['serve']; serve.main(); "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    environment = {"SAMARA_HOME": str(tmp_path), "PORT": "0", "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        url = json.loads(process.stderr.readline())["serving"]
+
+        alive = httpx.get(f"{url}/v2/health/live", timeout=10)
+        process.send_signal(signal.SIGTERM)
+        loaded, _ = process.communicate(timeout=20)
+
+    assert alive.json() == {"live": True}
+    assert loaded.strip() == "[]"
+    assert process.returncode == 0
