@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from infra import archive
-from infra.pruned import PRUNED, needless
+from infra.pruned import Pruned, needless, rules
 from samara.errors import Misconfigured
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,11 +59,11 @@ class Part:
         return self.path.stat().st_size
 
 
-def parts(wanted: Sequence[str], target: Target, compiler: str) -> list[Part]:
+def parts(wanted: Sequence[str], target: Target, compiler: str, package: str) -> list[Part]:
     """What these requirements come to on `target`; `compiler` is the Python that compiles it, or nothing."""
     needed = closure(tuple(wanted), target)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda pin: part(pin, target, compiler), needed))
+        return list(pool.map(lambda pin: part(pin, target, compiler, package), needed))
 
 
 def requirements(extras: Sequence[str]) -> tuple[str, ...]:
@@ -91,25 +91,26 @@ def closure(wanted: tuple[str, ...], target: Target) -> tuple[str, ...]:
     return tuple(known.read_text().split())
 
 
-def part(pin: str, target: Target, compiler: str) -> Part:
+def part(pin: str, target: Target, compiler: str, package: str = "") -> Part:
     """One distribution, from the cache or freshly fetched, pruned, compiled and compressed."""
     with_what = described(compiler) if compiler else "not compiled"
-    key = digest(locked(pin), *target.uv, with_what, repr(PRUNED), str(archive.LEVEL))
+    left_out = rules(pin.partition("==")[0], package)
+    key = digest(locked(pin), *target.uv, with_what, repr(left_out), str(archive.LEVEL))
     made = Part(pin, CACHE / f"{pin}-{key[:16]}.zip")
     if not made.path.exists():
         with tempfile.TemporaryDirectory(prefix="samara-part-") as name:
             asked, folder = Path(name) / "requirements.txt", Path(name) / "installed"
             asked.write_text(locked(pin))
             uv("pip", "install", "--target", str(folder), "--no-deps", "--require-hashes", *target.uv, "-r", str(asked))
-            prune(folder)
+            prune(folder, left_out)
             compiled(folder, compiler)
             archive.write(made.path, archive.entries(folder))
     return made
 
 
-def prune(folder: Path) -> None:
+def prune(folder: Path, left_out: Sequence[Pruned]) -> None:
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and needless(path.relative_to(folder).as_posix()):
+        if path.is_file() and needless(path.relative_to(folder).as_posix(), left_out):
             path.unlink()
 
 

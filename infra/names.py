@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from infra.config import Stack
+from infra.hosts import host_of
 from samara.catalogue import Function
 
 RECONCILE = "reconcile"  # wakes others and asks after their jobs, so it is told of the bus and of the batch service
@@ -43,7 +44,7 @@ def variables(
         **({"SAMARA_JOBS": jobs, "SAMARA_CODE": code} if needs_jobs(function) else {}),
         **({"SAMARA_BUS": bus} if function.name == RECONCILE else {}),
     }
-    return {"SAMARA_PROVIDER": stack.cloud, "SAMARA_FUNCTION": function.name, **needed}
+    return {"SAMARA_PROVIDER": host_of(function, stack.cloud).provider, "SAMARA_FUNCTION": function.name, **needed}
 
 
 def code_key(package: str, digest: str) -> str:

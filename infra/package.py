@@ -1,8 +1,9 @@
 """One zip for each function and each job, for one cloud, one Python and one machine: what a cloud runs.
 
 All of `samara` and `functions` is in each, so that the code digest which records carry is the same everywhere, with the
-distributions of the extras of the function and of the cloud. The same input makes the same bytes. One that is heavier
-than its entry in the catalogue allows is not built, and what makes it heavy is named.
+distributions of the extras of the function and of the cloud, but for the cloud's where the function needs none of it.
+The same input makes the same bytes. One that is heavier than its entry in the catalogue allows is not built, and
+what makes it heavy is named.
 
     python -m infra.package --cloud aws --machine arm64 --only predict
 """
@@ -19,11 +20,11 @@ from functools import cache
 from pathlib import Path
 
 from functions.catalogue import CATALOGUE
-from infra import archive, dists, proof
+from infra import archive, dists, hosts, proof
 from infra.archive import Entry
 from infra.dists import ROOT, Part, Target
 from infra.proof import VENDORED
-from samara.catalogue import named
+from samara.catalogue import named, submitter
 from samara.errors import Misconfigured, SamaraError
 
 __all__ = ["Package", "Target", "build", "build_all"]
@@ -73,14 +74,15 @@ def build_all(target: Target, out: Path, precompile: bool = True) -> dict[str, P
 
 
 def names() -> list[str]:
-    """Every function, and every job as `{function}-job`."""
-    return [name for f in CATALOGUE for name in ((f.name, f"{f.name}-job") if f.job else (f.name,))]
+    """Every function, and what all jobs run from, as `{function}-job` after the first that submits one."""
+    first = submitter(CATALOGUE).name
+    return [name for f in CATALOGUE for name in ((f.name, f"{f.name}-job") if f.name == first else (f.name,))]
 
 
 def build(name: str, target: Target, out: Path, precompile: bool = True) -> Package:
     """The package of that name, within its budget and, where this machine can run it, proven to start."""
-    if target.cloud not in proof.HOSTS:
-        raise Misconfigured(target.cloud, f"no cloud we package for; choose one of {', '.join(proof.HOSTS)}")
+    if target.cloud not in hosts.HOSTS:
+        raise Misconfigured(target.cloud, f"no cloud we package for; choose one of {', '.join(hosts.HOSTS)}")
     if name not in names():
         raise Misconfigured(name, f"no such package; there are {', '.join(names())}")
     compiler = dists.interpreter(target.python) if precompile else ""
@@ -100,8 +102,9 @@ def build(name: str, target: Target, out: Path, precompile: bool = True) -> Pack
 
 def assembled(name: str, target: Target, compiler: str) -> tuple[list[Entry], list[Part]]:
     """All that is in the package, and the distributions among it."""
-    wanted = [line for line in dists.requirements((name, target.cloud)) if not line.startswith(FRAMEWORK)]
-    parts = dists.parts(wanted, target, compiler)
+    extras = (name,) if hosts.without_sdk(name, target.cloud) else (name, target.cloud)
+    wanted = [line for line in dists.requirements(extras) if not line.startswith(FRAMEWORK)]
+    parts = dists.parts(wanted, target, compiler, name)
     return [*code(compiler), *front(name, target), *vendored(parts, name, target)], parts
 
 
@@ -125,7 +128,7 @@ def code(compiler: str) -> tuple[Entry, ...]:
 
 def front(name: str, target: Target) -> list[Entry]:
     """The few files by which a cloud's runtime finds the function. A job is told its module, and needs none."""
-    if name.endswith("-job") or target.cloud == "aws":  # Lambda is told: samara.hosts.aws.handler
+    if name.endswith("-job") or target.cloud == "aws":  # Lambda is told: infra.aws.function
         return []
     if target.cloud == "gcp":
         main = 'from samara.hosts.gcp import function\n\n__all__ = ["function"]\n'
@@ -201,7 +204,7 @@ def table(packages: Sequence[Package]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m infra.package", description="Build what a cloud runs.")
     here = proof.MACHINES.get(platform.machine().lower(), "x86_64")
-    parser.add_argument("--cloud", required=True, choices=proof.HOSTS)
+    parser.add_argument("--cloud", required=True, choices=hosts.HOSTS)
     parser.add_argument("--machine", default=here, choices=dists.PLATFORMS)
     parser.add_argument("--python", default=PYTHON, help=f"of the cloud's runtime; {PYTHON}")
     parser.add_argument("--only", metavar="NAME", choices=names(), help="one package instead of all")

@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from functions.catalogue import CATALOGUE
 from infra import dists
 from infra.dists import Target
+from infra.hosts import host_of
+from samara.catalogue import named
 from samara.errors import Misconfigured
 
 VENDORED = ".python_packages/lib/site-packages"  # where Azure's worker looks
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
-HOSTS = {"aws": "samara.hosts.aws", "gcp": "main", "azure": "function_app"}
 STORES = {"aws": "s3://bucket", "gcp": "gs://bucket", "azure": "az://account/container"}
 PROGRAM = """
 import importlib, json, sys
@@ -41,7 +43,8 @@ def imported(package: Path, name: str, target: Target) -> list[str]:
     """The modules that are loaded once the function, or job, of that name could begin its work."""
     with tempfile.TemporaryDirectory(prefix="samara-proof-") as folder:
         zipfile.ZipFile(package).extractall(folder)
-        setting = {"PROVIDER": target.cloud, "STORE": STORES[target.cloud], "FUNCTION": name}
+        provider = target.cloud if name.endswith("-job") else host_of(named(CATALOGUE, name), target.cloud).provider
+        setting = {"PROVIDER": provider, "STORE": STORES[target.cloud], "FUNCTION": name}
         ran = alone(Path(folder), target, setting, PROGRAM, *entrances(name, target.cloud))
     if ran.returncode:
         why = ran.stderr.strip().splitlines()[-1:] or ["it ended without a word"]
@@ -53,9 +56,10 @@ def imported(package: Path, name: str, target: Target) -> list[str]:
 def entrances(name: str, cloud: str) -> tuple[str, ...]:
     """What a cloud imports to start it, and what that imports at the first event."""
     if name.endswith("-job"):
-        job = name.removesuffix("-job")
-        return f"functions.{job}.job", f"functions.{job}.fit", f"samara.providers.{cloud}"
-    return HOSTS[cloud], f"functions.{name}.handler", f"samara.providers.{cloud}"
+        jobs = (function.job.module for function in CATALOGUE if function.job)
+        return *jobs, f"functions.{name.removesuffix('-job')}.fit", f"samara.providers.{cloud}"
+    host = host_of(named(CATALOGUE, name), cloud)
+    return host.module, f"functions.{name}.handler", f"samara.providers.{host.provider}"
 
 
 def alone(

@@ -1,15 +1,28 @@
 """What the distributions bring that no function of ours ever loads, each with its reason."""
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 
 class Pruned(NamedTuple):
-    """What lies under `pattern`, in which a star stands for slashes too, but for what is under one of `keeps`."""
+    """What lies under `pattern`, in which a star stands for slashes too, but for what is under one of `keeps`.
+
+    It holds in every package, in all but those of `but_for`, or in those of `only_for` alone. What holds in some begins
+    with the name of its distribution.
+    """
 
     pattern: str
     why: str
     keeps: tuple[str, ...] = ()
+    but_for: tuple[str, ...] = ()
+    only_for: tuple[str, ...] = ()
+
+    def holds(self, distribution: str, package: str) -> bool:
+        if not self.but_for and not self.only_for:
+            return True
+        wanted = package in self.only_for if self.only_for else package not in self.but_for
+        return wanted and self.pattern.startswith(f"{distribution}/")
 
 
 SERVICES = ("batch", "events", "s3", "sts")  # of AWS: what samara.providers.aws calls, and who it is
@@ -57,7 +70,16 @@ PRUNED = (
     Pruned("onnx/backend/test/*", "the standard's test vectors"),
     Pruned("onnx/bin/*", "command line tools"),
     Pruned("onnx/*.proto", "what the Python modules beside it were generated from"),
-    Pruned("onnxruntime/capi/libonnxruntime.so.*", "for programs in C; Python's module has it all inside"),
+    Pruned(
+        "onnxruntime/capi/libonnxruntime.so.*",
+        "for who calls it by its C API, as predict does; Python's module has it all inside",
+        but_for=("predict",),
+    ),
+    Pruned(
+        "onnxruntime/capi/onnxruntime_pybind11_state*",
+        "Python's module, which needs numpy; predict calls the library",
+        only_for=("predict",),
+    ),
     Pruned("onnxruntime/quantization/*", "tools that make models smaller"),
     Pruned("onnxruntime/tools/*", "tools for phones"),
     Pruned("onnxruntime/transformers/*", "tools that rewrite language models"),
@@ -87,7 +109,16 @@ PRUNED = (
 )
 
 
-def needless(path: str) -> str:
+def rules(distribution: str, package: str) -> tuple[Pruned, ...]:
+    """What is left out of that distribution in that package.
+
+    >>> rules("numpy", "predict") == rules("numpy", "register")
+    True
+    """
+    return tuple(rule for rule in PRUNED if rule.holds(distribution, package))
+
+
+def needless(path: str, left_out: Sequence[Pruned] = PRUNED) -> str:
     """Why the file at `path` of a distribution is left out, or nothing.
 
     >>> needless("botocore/data/ec2/2016-11-15/service-2.json.gz")
@@ -95,7 +126,7 @@ def needless(path: str) -> str:
     >>> needless("botocore/data/s3/2006-03-01/service-2.json.gz")
     ''
     """
-    for pruned in PRUNED:
+    for pruned in left_out:
         if fnmatchcase(path, pruned.pattern) and not any(fnmatchcase(path, kept) for kept in pruned.keeps):
             return pruned.why
     return ""

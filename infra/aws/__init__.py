@@ -10,15 +10,14 @@ from infra.aws.place import Place, find
 from infra.config import Stack
 from infra.names import TO_TRY
 from infra.packages import Packages
-from samara.catalogue import told_of_failures
+from samara.catalogue import submitter, told_of_failures
 
 
 def deploy(stack: Stack, packages: Packages) -> None:
     """Everything of `stack`, with the commands to try next as its outputs."""
     place = find(stack)
     bucket, dead = store.create(place), failures.queue(place)
-    (submitter,) = (function for function in CATALOGUE if function.job)
-    batch = jobs.create(place, bucket, submitter)
+    batch = jobs.create(place, bucket, submitter(CATALOGUE))
     store.upload(place, bucket, batch.package, packages[batch.package], keep=True)
     functions = {
         spec.name: LambdaFunction(spec, place=place, store=bucket, batch=batch, dead=dead, packages=packages)

@@ -9,11 +9,11 @@ from infra.aws.jobs import Batch
 from infra.aws.permissions import permissions
 from infra.aws.place import Place, policy, trust
 from infra.aws.store import Store, upload
+from infra.hosts import host_of
 from infra.names import code_key, named, tags, variables
 from infra.packages import Packages
 from samara.catalogue import Function, told_of_failures
 
-HANDLER = "samara.hosts.aws.handler"
 DISK_MB = 2048  # a fetched model or upload lies in /tmp; billed by the second, like memory
 RETRIES = 2  # the most Lambda has
 OLDEST_S = 21_600  # the same: an event that could not be run for six hours is given up
@@ -45,7 +45,7 @@ class LambdaFunction(pulumi.ComponentResource):
             role=self.role.arn,
             runtime=aws.lambda_.Runtime(f"python{place.stack.python}"),
             architectures=[place.stack.machine],
-            handler=HANDLER,
+            handler=f"{host_of(function, 'aws').module}.handler",
             s3_bucket=code.bucket,
             s3_key=code.key,
             memory_size=function.memory_mb,

@@ -11,7 +11,7 @@ from infra.azure.store import Store
 from infra.config import Stack
 from infra.names import code_key, named, tags
 from infra.packages import Packages
-from samara.catalogue import Catalogue, Function
+from samara.catalogue import Catalogue, Function, submitter
 
 CODE = "code/"
 GPU = "gpu"
@@ -25,13 +25,14 @@ class Jobs(pulumi.ComponentResource):
         super().__init__("samara:azure:Jobs", named(stack, "jobs"))
         self._stack, self._place = stack, place
         self._mine = pulumi.ResourceOptions(parent=self)
-        ((submitter, spec),) = [(one.name, one.job) for one in catalogue if one.job]  # one identity for one job
-        name = f"{submitter}-job"
+        first = submitter(catalogue)
+        name = f"{first.name}-job"
         self.package: Path = packages[name].path
         self.code = code_key(name, packages[name].digest)
         self.identity = self._identity(name)
         self.environment = self._environment()
-        for verb, prefixes in (("reads", (*spec.reads, CODE)), ("creates", spec.creates)):
+        reads, creates = (first.job.reads, first.job.creates) if first.job else ((), ())
+        for verb, prefixes in (("reads", (*reads, CODE)), ("creates", creates)):
             store.permit(named(stack, name), self.identity.principal_id, verb, prefixes, opts=self._mine)
         self.register_outputs({"environment": self.environment.name})
 

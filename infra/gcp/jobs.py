@@ -13,7 +13,7 @@ from infra.config import Stack
 from infra.gcp.store import CODE, Store, account, granted
 from infra.names import code_key, named
 from infra.packages import Packages
-from samara.catalogue import Catalogue, Function, JobSpec
+from samara.catalogue import Catalogue, Function, JobSpec, submitter
 
 ON_THE_PROJECT = ("roles/batch.agentReporter", "roles/logging.logWriter")  # neither can be tied to one job
 MACHINES: Mapping[str, dict[str, str]] = {
@@ -35,9 +35,9 @@ class Jobs(pulumi.ComponentResource):
     ) -> None:
         super().__init__("samara:gcp:Jobs", named(stack, "jobs"), None, opts)
         self._stack, self._mine = stack, pulumi.ResourceOptions(parent=self)
-        ((submitter, spec),) = [(one.name, one.job) for one in catalogue if one.job]  # one account for one job
-        package = f"{submitter}-job"
-        self.account = account(stack, package, does="does the work of a training", opts=self._mine)
+        first = submitter(catalogue)
+        package = f"{first.name}-job"
+        self.account = account(stack, package, does="does the work of jobs", opts=self._mine)
         self.code = code_key(package, packages[package].digest)
         storage.BucketObject(
             named(stack, package, "code"),
@@ -46,7 +46,8 @@ class Jobs(pulumi.ComponentResource):
             source=pulumi.FileAsset(str(packages[package].path)),
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),  # jobs of before may still fetch theirs
         )
-        self._permit(spec, package, store)
+        if first.job:
+            self._permit(first.job, package, store)
         self._submits = self._role("submits-jobs", SUBMITS)
         self._asks = self._role("asks-after-jobs", ASKS)
         self.register_outputs({"account": self.account.email})

@@ -1,7 +1,6 @@
 """What a handler gets: the store and the jobs it may use, and the few verbs it reads and writes records by."""
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -125,7 +124,9 @@ class App:
     @contextmanager
     def fetched(self, name: str) -> Iterator[Path]:
         """The payload of that digest as a temporary file, verified while it was copied."""
-        with tempfile.TemporaryDirectory(prefix="samara-") as folder:
+        from tempfile import TemporaryDirectory  # noqa: PLC0415  # an answer needs none of all that it loads
+
+        with TemporaryDirectory(prefix="samara-") as folder:
             path = Path(folder) / name
             with self.store.open(keys.blob(name)) as source, path.open("wb") as target:
                 found = copied(source, target)
@@ -201,7 +202,7 @@ class App:
         """Say once what a person should hear. Who alerts need not be able to read alerts."""
         alert = body("Alert", self.maker, subject=subject, what=what, why=why, noted={"at": at.isoformat()})
         with suppress(Conflict):  # said before
-            self.store.create(keys.alert(subject, what), seal(alert))
+            self.store.create(keys.alert(subject, what), seal(alert)[0])
 
 
 def build(settings: Settings) -> App:

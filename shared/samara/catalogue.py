@@ -5,7 +5,7 @@ The dispatcher, the permissions, the infrastructure and the pictures are derived
 
 import importlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from samara.errors import Misconfigured
@@ -63,7 +63,8 @@ class Function:
     """One stateless function. Prefixes end with a slash; what is not named here is refused.
 
     `zip_mb` is the most its package may weigh, in units of 10**6 bytes, and `modules` the most that importing its
-    handler may load: what a cold start has to fetch and run.
+    handler may load: what a cold start has to fetch and run. A `lean` one is waited for by people, and
+    takes nothing but requests and ticks: where a cloud's bucket can be reached without its SDK, it does without.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Function:
     job: JobSpec | None = None
     zip_mb: int = 30
     modules: int = 900
+    lean: bool = False
 
     @property
     def wakes_on(self) -> tuple[str, ...]:
@@ -138,6 +140,26 @@ def fits(path: str, route: str) -> bool:
     (True, False, True)
     """
     return path == route or path.startswith(route.rstrip("/") + "/")
+
+
+def submitter(catalogue: Catalogue) -> Function:
+    """The first function that submits jobs, with a job that may touch what any job may and has room for each.
+
+    A cloud has one place for all jobs, with one identity and one package: they come from the same code, and none of
+    them hands its permissions on to the code of users. It is named for this function.
+    """
+    functions = [function for function in catalogue if function.job]
+    if not functions:
+        raise Misconfigured("catalogue", "no function submits a job")
+    specs = [function.job for function in functions if function.job]
+    whole = JobSpec(
+        module=specs[0].module,
+        reads=tuple(dict.fromkeys(prefix for spec in specs for prefix in spec.reads)),
+        creates=tuple(dict.fromkeys(prefix for spec in specs for prefix in spec.creates)),
+        memory_mb=max(spec.memory_mb for spec in specs),
+        time_limit_s=max(spec.time_limit_s for spec in specs),
+    )
+    return replace(functions[0], job=whole)
 
 
 def edges(catalogue: Catalogue) -> Iterator[tuple[str, str, str]]:

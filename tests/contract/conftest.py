@@ -73,6 +73,7 @@ STORES: dict[str, Callable[[Path], ObjectStore]] = {
     "memory": lambda _: MemoryStore(),
     "local": lambda home: LocalStore(home / "bucket"),
     "aws": lambda _: providers.store_at(s3.fresh_bucket()),
+    "s3": lambda _: providers.load("s3").object_store(Settings(provider="s3", store=s3.fresh_bucket())),
     "gcp": lambda _: providers.store_at(gcs.fresh_bucket()),
     "azure": lambda _: providers.store_at(azurite.fresh_container()),
 }

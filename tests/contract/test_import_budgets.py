@@ -20,10 +20,12 @@ BUDGETS = {
     "import functions.train.job": set(),
     "import samara.providers.local": set(),
     "import samara.providers.aws": {"boto3", "botocore"},
+    "import samara.providers.s3": set(),
     "import samara.providers.gcp": {"google.auth", "google.cloud.storage", "requests"},
     "import samara.providers.azure": {"azure.core", "azure.storage.blob", "requests"},
     "from samara.providers.azure_rest import keyless; keyless()": {"azure.core", "azure.identity", "msal", "requests"},
     "import samara.hosts.aws": {"aws_lambda_powertools", "botocore"},  # which every process there loads anyway
+    "import samara.hosts.aws_lean": set(),
     "import samara.hosts.gcp": set(),
     "import samara.hosts.azure": {"azure.functions"},
     "import samara.providers.libcloud": {"libcloud", "requests"},

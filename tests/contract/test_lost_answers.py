@@ -14,6 +14,7 @@ import pytest
 from samara.errors import Conflict, NotFound, Unavailable, Unknown
 from samara.ports import Object, ObjectStore, Version
 from samara.providers import aws, azure, certainty, gcp, store_at, streams
+from samara.providers import s3 as lean_s3
 from samara.providers.addresses import parsed
 from tests.contract.patience import until
 from tests.emulators import azurite, gcs, s3
@@ -30,6 +31,11 @@ def hasty_s3(address: str) -> ObjectStore:
     return aws.S3Store(aws.client(found, connect_s=READ_S, read_s=READ_S), found.place)
 
 
+def hasty_lean_s3(address: str) -> ObjectStore:
+    found = parsed(address, "region")
+    return lean_s3.LeanStore(lean_s3.connections(found, connect_s=READ_S, read_s=READ_S), found.place)
+
+
 def hasty_gcs(address: str) -> ObjectStore:
     found = parsed(address)
     return gcp.GcsStore(found.place, found.endpoint, connect_s=READ_S, read_s=READ_S)
@@ -41,6 +47,7 @@ def hasty_blobs(address: str) -> ObjectStore:
 
 CLOUDS: dict[str, tuple[Callable[[], str], Callable[[], str], Callable[[str], ObjectStore]]] = {
     "aws": (s3.endpoint, s3.fresh_bucket, hasty_s3),
+    "s3": (s3.endpoint, s3.fresh_bucket, hasty_lean_s3),
     "gcp": (gcs.endpoint, gcs.fresh_bucket, hasty_gcs),
     "azure": (azurite.endpoint, azurite.fresh_container, hasty_blobs),
 }

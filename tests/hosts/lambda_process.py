@@ -4,6 +4,7 @@ It answers each with a line on standard output that begins with its file's name,
 errors; every other line there is what CloudWatch would get.
 """
 
+import importlib
 import json
 import os
 import subprocess
@@ -48,11 +49,16 @@ def pipes(process: "subprocess.Popen[str]") -> tuple[IO[str], IO[str]]:
 
 
 @contextmanager
-def deployed(function: str, **settings: str) -> Iterator[Lambda]:
+def deployed(function: str, *, host: str = "aws", **settings: str) -> Iterator[Lambda]:
     """That function, in a process of its own with these settings."""
     given = {f"SAMARA_{name.upper()}": value for name, value in settings.items()}
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "SAMARA_PROVIDER": "aws", **given}
-    environment.update(SAMARA_FUNCTION=function, AWS_LAMBDA_FUNCTION_NAME=f"samara-dev-{function}")
+    environment.update(
+        SAMARA_FUNCTION=function,
+        AWS_LAMBDA_FUNCTION_NAME=f"samara-dev-{function}",
+        AWS_LAMBDA_RUNTIME_API="127.0.0.1:1",  # by which a process knows where it is
+        _HANDLER=f"samara.hosts.{host}.handler",
+    )
     with subprocess.Popen(
         [sys.executable, "-m", "tests.hosts.lambda_process"],
         stdin=subprocess.PIPE,
@@ -67,8 +73,8 @@ def deployed(function: str, **settings: str) -> Iterator[Lambda]:
 
 
 def main() -> None:
-    from samara.hosts.aws import handler  # noqa: PLC0415  # what Lambda imports, when it does
-
+    module, _, name = os.environ["_HANDLER"].rpartition(".")
+    handler = getattr(importlib.import_module(module), name)  # what Lambda imports, when it does
     name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
     arn = f"arn:aws:lambda:us-east-1:123456789012:function:{name}"
     for number, line in enumerate(sys.stdin):

@@ -16,7 +16,7 @@ from samara.app import code_digest
 CACHE = dists.ROOT / ".cache/packages"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 MACHINE = proof.MACHINES[platform.machine().lower()]
-BUILDER = ("archive", "dists", "package", "proof", "pruned")
+BUILDER = ("archive", "dists", "hosts", "package", "proof", "pruned")
 
 
 def here(cloud: str) -> Target:

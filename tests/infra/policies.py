@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from functions.catalogue import CATALOGUE
 from samara import costs
-from samara.catalogue import Every, overlap
+from samara.catalogue import Every, overlap, submitter
 from tests.infra.graph import Graph, Resource, walk
 
 Rule = Callable[[Graph], Iterator[str]]
@@ -18,14 +18,15 @@ READ, CREATE, SWAP = "read", "create", "swap"
 SUFFIX = len("-1234567")  # what Pulumi adds to a name that it chooses itself
 LOOKS = re.compile("read|get|list", re.IGNORECASE)  # a verb that makes nothing appear
 CODE = "code/"  # where a job finds its package
+ALL_JOBS = f"{submitter(CATALOGUE).name} job"  # the one identity of all jobs, named for the first who submits one
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """`access` is who may do what under which prefix, `wakes` whom an object under which prefix wakes.
 
-    Who is a function's name, or `train job` for the job it submits. `read` covers listing, `swap` covers all of
-    reading, writing over and deleting.
+    Who is a function's name, or `train job` for the jobs that functions submit. `read` covers listing, `swap` covers
+    all of reading, writing over and deleting.
     """
 
     access: frozenset[tuple[str, str, str]]
@@ -49,9 +50,8 @@ def catalogued() -> Facts:
         ticks |= {(function.name, on.in_a_cloud) for on in function.on if isinstance(on, Every)}
         answering |= {function.name for on in function.on if hasattr(on, "methods")}
         if function.job:
-            job = f"{function.name} job"
-            access |= {(job, READ, prefix) for prefix in (*function.job.reads, CODE)}
-            access |= {(job, CREATE, prefix) for prefix in function.job.creates}
+            access |= {(ALL_JOBS, READ, prefix) for prefix in (*function.job.reads, CODE)}
+            access |= {(ALL_JOBS, CREATE, prefix) for prefix in function.job.creates}
     named = frozenset(function.name for function in CATALOGUE)
     return Facts(frozenset(access), frozenset(wakes), frozenset(ticks), frozenset(answering), named)
 

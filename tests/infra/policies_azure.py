@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functions.catalogue import CATALOGUE
 from samara.catalogue import Every, named, told_of_failures
 from tests.infra.graph import Graph, Resource
-from tests.infra.policies import CREATE, READ, SWAP, Facts, Rule, shared
+from tests.infra.policies import ALL_JOBS, CREATE, READ, SWAP, Facts, Rule, shared
 
 AZURE = "azure-native"
 GROUP, ACCOUNT = f"{AZURE}:resources:ResourceGroup", f"{AZURE}:storage:StorageAccount"
@@ -94,7 +94,7 @@ def holders(graph: Graph) -> dict[str, str]:
         (identity,) = app.inputs["identity"]["userAssignedIdentities"]
         found[_target(identity)] = name
         if named(CATALOGUE, name).job:
-            found[_target(settings(app)["SAMARA_JOBS"].partition("&client=")[2])] = f"{name} job"
+            found[_target(settings(app)["SAMARA_JOBS"].partition("&client=")[2])] = ALL_JOBS
     return found
 
 

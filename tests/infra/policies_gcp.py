@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functions.catalogue import CATALOGUE
 from samara.catalogue import Function, named, told_of_failures
 from tests.infra.graph import Graph, Resource
-from tests.infra.policies import CREATE, READ, SWAP, Facts, Rule, shared
+from tests.infra.policies import ALL_JOBS, CREATE, READ, SWAP, Facts, Rule, shared
 
 BUCKET, FOLDER = "gcp:storage/bucket:Bucket", "gcp:storage/managedFolder:ManagedFolder"
 ON_FOLDER = "gcp:storage/managedFolderIamMember:ManagedFolderIamMember"
@@ -97,7 +97,7 @@ def holders(graph: Graph) -> dict[str, str]:
     for name, one in _deployed(graph).items():
         found[_target(one.inputs["serviceConfig"]["serviceAccountEmail"])] = name
         if named(CATALOGUE, name).job:
-            found[_target(settings(one)["SAMARA_JOBS"].partition("account=")[2])] = f"{name} job"
+            found[_target(settings(one)["SAMARA_JOBS"].partition("account=")[2])] = ALL_JOBS
     return found
 
 
@@ -227,9 +227,9 @@ def _rights(graph: Graph) -> Iterator[tuple[str, str]]:
 def _expected_rights(spec: Function) -> Iterator[tuple[str, str]]:
     if spec.job:
         yield spec.name, "batch.jobs.create"
-        yield spec.name, f"roles/iam.serviceAccountUser on {spec.name} job"
-        yield f"{spec.name} job", "roles/batch.agentReporter"
-        yield f"{spec.name} job", "roles/logging.logWriter"
+        yield spec.name, f"roles/iam.serviceAccountUser on {ALL_JOBS}"
+        yield ALL_JOBS, "roles/batch.agentReporter"
+        yield ALL_JOBS, "roles/logging.logWriter"
     if spec.job or spec.name == "reconcile":
         yield spec.name, "batch.jobs.get"
     if spec.name == "reconcile":

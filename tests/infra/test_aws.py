@@ -65,7 +65,8 @@ def test_every_function_of_the_catalogue_is_deployed_as_its_entry_says(graph: Gr
         inputs = lambda_of(graph, spec.name).inputs
         assert inputs["memorySize"] == spec.memory_mb
         assert inputs["timeout"] == spec.timeout_s
-        assert inputs["handler"] == "samara.hosts.aws.handler"
+        assert inputs["handler"] == f"samara.hosts.{'aws_lean' if spec.lean else 'aws'}.handler"
+        assert settings_of(graph, spec.name)["SAMARA_PROVIDER"] == ("s3" if spec.lean else "aws")
         assert settings_of(graph, spec.name)["SAMARA_FUNCTION"] == spec.name
     assert len(graph.of(LAMBDA)) == len(CATALOGUE)
 

@@ -65,7 +65,8 @@ def test_every_function_of_the_catalogue_is_deployed_as_its_entry_says(graph: Gr
 def test_a_function_is_told_no_more_than_it_needs(graph: Graph) -> None:
     plain = {"SAMARA_PROVIDER", "SAMARA_FUNCTION", "SAMARA_STORE"}
 
-    assert set(settings(graph.named("samara-predict"))) == plain
+    assert set(settings(graph.named("samara-feedback"))) == plain
+    assert set(settings(graph.named("samara-predict"))) == {*plain, "SAMARA_CALLER"}
     assert set(settings(graph.named("samara-ingest"))) == {*plain, "SAMARA_CALLER"}
     assert set(settings(graph.named("samara-train"))) == {*plain, "SAMARA_CALLER", "SAMARA_JOBS", "SAMARA_CODE"}
     assert settings(graph.named("samara-reconcile"))["SAMARA_BUS"] == f"pubsub://{PROJECT}/samara-objects"
@@ -110,9 +111,10 @@ def test_an_event_is_waited_for_as_long_as_pubsub_can(graph: Graph) -> None:
     assert waits["samara-train-events"] == 130
 
 
-def test_the_clock_calls_two_functions(graph: Graph) -> None:
+def test_the_clock_calls_as_many_functions_as_it_calls_for_nothing(graph: Graph) -> None:
     assert {one.inputs["httpTarget"]["uri"] for one in graph.of(SCHEDULE)} == {
         "${samara-drift#serviceConfig.uri}/_events/tick",
+        "${samara-predict#serviceConfig.uri}/_events/tick",
         "${samara-reconcile#serviceConfig.uri}/_events/tick",
     }
 

@@ -34,6 +34,7 @@ CLOUDS = ("aws", "gcp", "azure")
 CONTROL = ("train", "feedback", "drift", "reconcile", "deadletter", "dashboard")
 FUNCTIONS = tuple(function.name for function in CATALOGUE)
 LAMBDA_LIMIT = 250 << 20
+LEAN_MODULES = 260  # half of them Python's own: what a start loads that people wait for
 AARCH64, X86_64 = 183, 62  # `e_machine` of an ELF file
 FOREIGN = [Target(cloud, "3.13", machine) for cloud in CLOUDS for machine in ("x86_64", "arm64")]
 
@@ -139,6 +140,28 @@ def test_records_made_in_a_cloud_carry_the_digest_of_this_code(cloud: str, unpac
     ran = proof.alone(unpacked("deadletter", cloud), here(cloud), {}, program)
 
     assert ran.stdout.strip() == code_digest(), ran.stderr
+
+
+def test_a_lean_function_brings_no_sdk_and_onnxruntime_as_a_library(unpacked: Any) -> None:
+    lean, plain = unpacked("predict"), unpacked("register")
+
+    assert not [name for name in ("boto3", "botocore", "aws_lambda_powertools") if (lean / name).exists()]
+    assert len(list(lean.glob("onnxruntime/capi/libonnxruntime.so.*"))) == 1
+    assert not list(lean.glob("onnxruntime/capi/onnxruntime_pybind11_state*"))
+    assert not list(plain.glob("onnxruntime/capi/libonnxruntime.so.*"))
+    assert len(list(plain.glob("onnxruntime/capi/onnxruntime_pybind11_state*"))) == 1
+    assert packages.built("predict", "aws").modules in range(100, LEAN_MODULES)
+
+
+def test_what_a_lean_function_imports_on_demand_is_in_its_package(unpacked: Any) -> None:
+    """But for Parquet bodies, which it refuses in a cloud: pyarrow weighs more than all else together."""
+    folder = unpacked("predict")
+    modules = [f"functions.predict.{file.stem}" for file in sorted((folder / "functions/predict").glob("*.py"))]
+    modules.remove("functions.predict.parquet_rows")
+
+    ran = proof.alone(folder, here("aws"), {}, proof.PROGRAM, *modules)
+
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_a_package_too_heavy_is_refused_and_what_makes_it_so_is_named() -> None:

@@ -31,7 +31,10 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """`headers` have lower-case names; `path` is decoded once and starts with a slash."""
+    """`headers` have lower-case names; `path` is decoded once and starts with a slash.
+
+    `caller` is who asks, as the platform that let them in has verified it; empty where nobody did.
+    """
 
     method: str
     path: str
@@ -39,6 +42,7 @@ class HttpRequest:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True)

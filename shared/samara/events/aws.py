@@ -5,7 +5,6 @@ queue that holds either. `reconcile`'s wakes come over the same bus, and so does
 """
 
 import json
-from base64 import b64encode
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,24 +15,15 @@ from pydantic import Field
 
 from samara.core import strict
 from samara.errors import Rejected
-from samara.events import Event, GivenUp, HttpRequest, HttpResponse, ObjectCreated, Tick
-from samara.events.local import headers_of, path_of, query_of, too_large
-from samara.events.payloads import (
-    Instant,
-    Key,
-    Payload,
-    field,
-    in_base64,
-    malformed,
-    name_in,
-    read,
-    shortened,
-    subject_of,
-)
+from samara.events import Event, GivenUp, ObjectCreated
+from samara.events.aws_http import is_request, is_tick, reply, request, tick
+from samara.events.fields import field, malformed
+from samara.events.payloads import Instant, Key, Payload, name_in, read, shortened, subject_of
+
+__all__ = ["Told", "batch", "is_request", "reply", "request", "told", "wake"]
 
 TEST_EVENT = "s3:TestEvent"  # S3's first words to whom it will notify
 FAILURE = "Lambda Function Invocation Result - Failure"
-TEXT = ("text/", "application/json", "image/svg+xml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +58,8 @@ def _understood(payload: Any, known: Collection[str]) -> Event | Rejected:
 
 
 def _event(payload: Any, known: Collection[str]) -> Event:
-    if field(payload, "samara") == "tick":
-        return Tick(read(Ticked, payload, "tick").at)
+    if is_tick(payload):
+        return tick(payload)
     kind = (field(payload, "source"), field(payload, "detail-type"))
     if kind == ("aws.s3", "Object Created"):
         created = read(Created, payload, "Object Created")
@@ -127,10 +117,6 @@ def last(arn: str) -> str:
     """The name at the end of an ARN, without what only qualifies it."""
     before, function, name = arn.partition(":function:")
     return name.partition(":")[0] if function else before.rpartition("/")[2].rpartition(":")[2]
-
-
-class Ticked(Payload):
-    at: Instant
 
 
 class Item(Payload):
@@ -213,54 +199,6 @@ class Message(Payload):
 
     def said(self, name: str) -> str:
         return self.more[name].value if name in self.more else ""
-
-
-def is_request(payload: Any) -> bool:
-    return isinstance(field(field(payload, "requestContext"), "http"), dict)
-
-
-class Asked(Payload):
-    """A function URL's request, in what Amazon calls payload format 2.0."""
-
-    path: str = Field(alias="rawPath")
-    query: str = Field("", alias="rawQueryString")
-    headers: dict[str, str] = Field(default_factory=dict)
-    body: str | None = None
-    encoded: bool = Field(False, alias="isBase64Encoded")
-
-
-class Line(Payload):
-    method: str = Field(pattern=r"^[A-Z]{1,20}$")
-
-
-def request(payload: Any, at: datetime) -> HttpRequest:
-    """As strict as the local server is."""
-    line = read(Line, payload["requestContext"]["http"], "request")
-    asked = read(Asked, payload, "request")
-    text = asked.body or ""
-    body = in_base64(text, "body") if asked.encoded else text.encode()
-    if len(body) > strict.LARGEST:
-        raise too_large(strict.LARGEST)
-    return HttpRequest(
-        method=line.method,
-        path=path_of(asked.path.encode()),
-        at=at,
-        query=query_of(asked.query.encode()),
-        headers=headers_of((name.encode(), value.encode()) for name, value in asked.headers.items()),
-        body=body,
-    )
-
-
-def reply(response: HttpResponse, *, without_body: bool = False) -> dict[str, Any]:
-    """What a function URL makes a response of. Lambda speaks JSON, so what is no text goes as base64."""
-    body = b"" if without_body else response.body
-    plain = response.headers.get("content-type", "").startswith(TEXT)
-    return {
-        "statusCode": response.status,
-        "headers": dict(response.headers),
-        "body": body.decode() if plain else b64encode(body).decode(),
-        "isBase64Encoded": not plain,
-    }
 
 
 def wake(function: str, key: str) -> str:

@@ -14,8 +14,9 @@ from pydantic import AliasChoices, Field
 from samara.core import strict
 from samara.errors import Rejected
 from samara.events import GivenUp, HttpRequest, ObjectCreated, Tick
-from samara.events.local import headers_of, path_of, query_of, too_large
-from samara.events.payloads import Instant, Key, Payload, field, malformed, read, subject_of
+from samara.events.fields import field, malformed
+from samara.events.http_head import headers_of, path_of, query_of, too_large
+from samara.events.payloads import Instant, Key, Payload, read, subject_of
 
 CREATED = "Microsoft.Storage.BlobCreated"
 PLACE = "blobServices/default/containers/"

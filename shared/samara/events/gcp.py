@@ -16,7 +16,8 @@ from pydantic import Field
 from samara.core import strict
 from samara.errors import Rejected
 from samara.events import Event, GivenUp, HttpRequest, ObjectCreated, Tick, Wake
-from samara.events.payloads import Instant, Key, Payload, field, malformed, name_in, read
+from samara.events.fields import field, malformed
+from samara.events.payloads import Instant, Key, Payload, name_in, read
 
 EVENTS = "/_events/"
 FINALIZED = "google.cloud.storage.object.v1.finalized"

@@ -1,7 +1,5 @@
 """What the clouds' payloads have in common: JSON of which we read a few fields, and strictly those."""
 
-from base64 import b64decode
-from binascii import Error as NotBase64
 from collections.abc import Collection, Iterable
 from typing import Annotated, Any, TypeVar
 
@@ -11,6 +9,7 @@ from samara.core import flaws
 from samara.core.strict import shown
 from samara.errors import Rejected
 from samara.events import Event, ObjectCreated
+from samara.events.fields import malformed
 
 LONGEST_WHY = 500  # of an error's own words: the log has the rest
 
@@ -34,22 +33,6 @@ def read(kind: type[Read], value: Any, what: str) -> Read:
     except ValidationError as error:
         field, why = flaws.first(error)
         raise malformed(what, f"{field}: {why}" if field else why) from error
-
-
-def malformed(what: str, why: str) -> Rejected:
-    return Rejected(what, why, code="bad_event")
-
-
-def field(value: Any, name: str) -> Any:
-    """What is under that name, or nothing where `value` is no object."""
-    return value.get(name) if isinstance(value, dict) else None
-
-
-def in_base64(text: str, what: str) -> bytes:
-    try:
-        return b64decode(text, validate=True)
-    except (NotBase64, ValueError) as error:
-        raise malformed(what, "is not base64") from error
 
 
 def name_in(deployed: str, known: Collection[str]) -> str:

@@ -10,7 +10,7 @@ from samara.ports import JobRunner, ObjectStore
 from samara.providers import addresses
 from samara.settings import Settings
 
-CLOUDS = ("aws", "gcp", "azure", "libcloud")
+CLOUDS = ("aws", "s3", "gcp", "azure", "libcloud")
 NAMES = ("memory", "local", *CLOUDS)
 
 

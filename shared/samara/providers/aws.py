@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from samara.core.keys import flaw, sound, sound_prefix
-from samara.errors import Conflict, Misconfigured, NotFound, Rejected, SamaraError, Unavailable, Unsupported
+from samara.errors import Conflict, Misconfigured, SamaraError, Unavailable
 from samara.ports import Meta, Object, ObjectStore, Version
 from samara.providers import streams
 from samara.providers.addresses import Address, parsed
@@ -25,6 +25,7 @@ from samara.providers.aws_bus import EventBridge, bus
 from samara.providers.aws_errors import unusable
 from samara.providers.aws_jobs import BatchJobs, job_runner
 from samara.providers.certainty import gone, patiently, same, settled
+from samara.providers.s3_errors import MEANING, Beyond, said
 from samara.providers.sizes import small
 from samara.settings import Settings
 
@@ -157,40 +158,6 @@ class S3Store:
         return Version(reply["ETag"])
 
 
-class Beyond(Exception):
-    """The part asked for begins behind the end of its object."""
-
-
-MEANING: dict[str, type[SamaraError] | type[Beyond]] = {
-    "NoSuchKey": NotFound,
-    "404": NotFound,  # an answer to HEAD has no body to say more
-    "InvalidRange": Beyond,
-    "416": Beyond,
-    "PreconditionFailed": Conflict,
-    "412": Conflict,
-    "ConditionalRequestConflict": Unavailable,  # two conditional writes met, and neither has landed yet
-    "OperationAborted": Unavailable,
-    "RequestTimeout": Unavailable,
-    "SlowDown": Unavailable,
-    "Throttling": Unavailable,
-    "ThrottlingException": Unavailable,
-    "KeyTooLongError": Rejected,
-    "EntityTooLarge": Rejected,
-    "NoSuchBucket": Misconfigured,
-    "AccessDenied": Misconfigured,
-    "403": Misconfigured,
-    "AllAccessDisabled": Misconfigured,
-    "AuthorizationHeaderMalformed": Misconfigured,  # another region
-    "PermanentRedirect": Misconfigured,  # the same
-    "301": Misconfigured,
-    "ExpiredToken": Misconfigured,
-    "InvalidAccessKeyId": Misconfigured,
-    "InvalidToken": Misconfigured,
-    "SignatureDoesNotMatch": Misconfigured,
-    "RequestTimeTooSkewed": Misconfigured,  # this machine's clock is wrong
-    "MethodNotAllowed": Unsupported,
-    "NotImplemented": Unsupported,
-}
 UNREACHED = (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.IncompleteReadError)
 
 
@@ -212,25 +179,6 @@ def translated(key: str, **here: type[SamaraError]) -> Iterator[None]:
         raise Unavailable(key, f"S3 was not reached, or did not answer in time ({type(error).__name__})") from error
     except exceptions.BotoCoreError as error:
         raise unusable(key, error) from error
-
-
-WAYS_OUT = {
-    "NoSuchBucket": "there is no such bucket: create it, or correct the address",
-    "AccessDenied": "give this identity the permissions that its catalogue entry names",
-    "403": "give this identity the permissions that its catalogue entry names",
-    "PermanentRedirect": "the bucket is in another region: add ?region= to the address",
-    "301": "the bucket is in another region: add ?region= to the address",
-    "AuthorizationHeaderMalformed": "the bucket is in another region: add ?region= to the address",
-    "ExpiredToken": "log in again",
-    "RequestTimeTooSkewed": "set this machine's clock",
-}
-
-
-def said(code: str, meaning: type[Exception]) -> tuple[str, ...]:
-    """What S3's code adds to the usual words of an error, and the way out where there is one to tell."""
-    if meaning in (NotFound, Conflict):
-        return ()
-    return ("; ".join(filter(None, (f"S3 says {code}", WAYS_OUT.get(code)))),)
 
 
 def client(address: Address, connect_s: float = CONNECT_S, read_s: float = READ_S) -> "S3Client":
