@@ -3,6 +3,7 @@
 Wakes on  the clock, every minute on a laptop and every quarter of an hour in a cloud
 Reads     the listings of landing/ … drift/, and the few records that say whether something is still to come
 Writes    results/{model}/{run}.json for a job that died without one, which wakes `register`
+      or  scores/{model}/{scoring}.json, likewise
      and  alerts/… for what only a person can mend
 Returns   the wakes it asks the platform for
 
@@ -18,13 +19,15 @@ from samara.core import keys
 from samara.core.aliases import Aliases
 from samara.core.definition import Definition, parse
 from samara.core.heads import ModelHead
-from samara.core.records import Decision, ModelVersion, Result, Run, Submission, Validation
+from samara.core.records import Decision, ModelVersion, Result, Run, Scores, Scoring, Submission, Validation
 from samara.entry import on_tick
 from samara.errors import NotFound, Rejected
 from samara.events import Tick, Wake
 from samara.ports import JobStatus
 
 NEWEST_DECISIONS = 50  # of a model: older ones have long led to their run
+ALIVE = (JobStatus.QUEUED, JobStatus.RUNNING)
+ENDED = "the batch service says {}, and there is no result; the job's log says more"
 LOST_FOR_GOOD_S = 3600.0  # a job nobody knows of, beyond its time limit, before we stop starting it again
 
 
@@ -33,13 +36,14 @@ def run(event: Tick, app: App) -> list[Wake]:
     landed = {key: receipt for key in app.store.list(keys.LANDING) if (receipt := expected_receipt(app, key))}
     batches, validations = list(app.store.list(keys.DATASETS)), list(app.store.list(keys.VALIDATIONS))
     decisions, results = list(app.store.list(keys.DECISIONS)), list(app.store.list(keys.RESULTS))
-    reports = app.store.list(keys.DRIFT)
+    reports, scorings = app.store.list(keys.DRIFT), app.store.list(keys.SCORINGS)
 
     wakes = [
         *rules.unread(landed, frozenset(app.store.list(keys.RECEIPTS))),
         *rules.unvalidated(batches, frozenset(validations)),
         *worth_training(app, rules.undecided(definitions, validations, reports, frozenset(decisions)), event.at),
         *unsubmitted(app, decisions, frozenset(results), event.at),
+        *unscored(app, rules.unanswered(scorings, frozenset(app.store.list(keys.SCORES))), event.at),
         *unfinished_registrations(app, results, event.at),
     ]
 
@@ -98,17 +102,33 @@ def unsubmitted(app: App, decisions: list[str], results: frozenset[str], at: dat
 def under_way(app: App, run_key: str, at: datetime) -> bool:
     """Whether a run needs no help: its job is alive, or has just been given the `Result` of the dead."""
     planned = next(intact(app, Run, existing(app, run_key), at), None)
-    submission = next(intact(app, Submission, existing(app, keys.submission(run_key)), at), None)
-    if planned is None or submission is None:
+    status = of_job(app, run_key, at)
+    if planned is None or status is None:
         return False
+    if status not in ALIVE:
+        app.write(keys.result(run_key), died(app, planned[1], run_key, status, at))
+    return True
+
+
+def unscored(app: App, scorings: Iterable[str], at: datetime) -> Iterator[Wake]:
+    """Scorings whose job never started or vanished. One whose job died for good gets its `Scores` here."""
+    for key, scoring in intact(app, Scoring, scorings, at):
+        status = of_job(app, key, at)
+        if status is None:
+            yield Wake("score", key)
+        elif status not in ALIVE:
+            app.write(keys.scores(key), unanswerable(app, scoring, key, status, at))
+
+
+def of_job(app: App, key: str, at: datetime) -> JobStatus | None:
+    """How the job of this run or scoring is; None when it has none, or lost it so lately that it should start again."""
+    submission = next(intact(app, Submission, existing(app, keys.submission(key)), at), None)
+    if submission is None:
+        return None
     noted = submission[1].noted
     status = app.jobs.status(str(noted["handle"]))
     waited_s = (at - datetime.fromisoformat(str(noted["at"]))).total_seconds()
-    if status is JobStatus.LOST and waited_s < LOST_FOR_GOOD_S:
-        return False
-    if status not in (JobStatus.QUEUED, JobStatus.RUNNING):
-        app.write(keys.result(run_key), died(app, planned[1], run_key, status, at))
-    return True
+    return None if status is JobStatus.LOST and waited_s < LOST_FOR_GOOD_S else status
 
 
 def existing(app: App, key: str) -> Iterator[str]:
@@ -123,7 +143,21 @@ def died(app: App, planned: Run, run_key: str, status: JobStatus, at: datetime) 
         model=planned.model,
         run=planned.run,
         status="failed",
-        why=f"the batch service says {status.value}, and there is no result; the job's log says more",
+        why=ENDED.format(status.value),
+        noted={"at": at.isoformat()},
+    )
+
+
+def unanswerable(app: App, scoring: Scoring, key: str, status: JobStatus, at: datetime) -> Scores:
+    """The scores of a job that ended without any, written create-only as above."""
+    return Scores(
+        made_by=app.maker,
+        made_from=(scoring.link(key), scoring.plan.version, scoring.plan.validation),
+        model=scoring.model,
+        version=scoring.version,
+        scoring=scoring.scoring,
+        status="failed",
+        why=ENDED.format(status.value),
         noted={"at": at.isoformat()},
     )
 

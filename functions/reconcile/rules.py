@@ -40,6 +40,11 @@ def undecided(
             yield Wake("train", key)
 
 
+def unanswered(scorings: Iterable[str], scores: frozenset[str]) -> Iterator[str]:
+    """Scorings that have not come to anything yet."""
+    return (key for key in scorings if keys.scores(key) not in scores)
+
+
 def unregistered(results: Iterable[str], versions: Iterable[ModelVersion]) -> Iterator[Wake]:
     """Results whose run is in no version. `results` holds only those that succeeded."""
     registered = {keys.result(keys.run(version.model, version.run)) for version in versions}

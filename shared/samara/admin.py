@@ -1,15 +1,19 @@
 """What people do to a running loop: look, promote, roll back, ask why, replay. Each a function of an app."""
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from samara import catalogue
 from samara.app import AnyRecord, App
 from samara.core import aliases, keys, lineage
 from samara.core.aliases import Aliases
-from samara.core.records import DriftReport, ModelVersion, Result, Validation
+from samara.core.definition import parse
+from samara.core.heads import ModelHead
+from samara.core.records import DriftReport, ModelVersion, Result, Scores, Validation
 from samara.dispatch import deliver
 from samara.errors import NotFound, Rejected, SamaraError
 from samara.events import ObjectCreated
@@ -65,6 +69,27 @@ def why(app: App, text: str) -> lineage.Trail:
     """The trail from a prediction id, or from the key of any record, back to the uploaded files."""
     key = text if "/" in text else keys.Prediction.parse(text).capture
     return lineage.walk(key, app.said, app.digest_of)
+
+
+def dataset_of(app: App, model: str) -> str:
+    """The dataset that a model is trained on, by the definition in force."""
+    key = keys.model_head(keys.named(model, "model"))
+    head = app.find_head(ModelHead, key)
+    if head is None:
+        raise NotFound(model, "no such model; publish a definition of it first, or name the dataset")
+    return parse(app.blob(head.definition), key).dataset
+
+
+def answers(app: App, scores: Scores, folder: Path) -> list[Path]:
+    """The answers to a batch as Parquet files in `folder`, one for each part, each verified while it was copied."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for number, part in enumerate(scores.parts, start=1):
+        path = folder / f"part-{number:05d}.parquet"
+        with app.fetched(part.digest) as fetched:
+            shutil.copyfile(fetched, path)
+        written.append(path)
+    return written
 
 
 def replay(app: App, functions: catalogue.Catalogue, prefix: str, at: datetime) -> Iterator[tuple[str, str, str]]:

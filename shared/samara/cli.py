@@ -139,6 +139,26 @@ def dev(settings: Settings, port: int, project: Path | None) -> None:
 
 
 @main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to answer at.")
+@click.option("--port", default=8080, show_default=True, help="The port to answer on; 0 for any free one.")
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Load this model before answering. Repeatable.")
+@click.option("--function", default="predict", show_default=True, help="The function of the catalogue that answers.")
+@in_project
+def serve(settings: Settings, host: str, port: int, models: tuple[str, ...], function: str) -> None:
+    """Answer predictions from the bucket, in this process and with nothing else running.
+
+    Only this machine may ask, unless --host says otherwise: put what checks its callers in front of it then.
+    In a container, `python -m samara.hosts.serve` does the same sooner: it takes SAMARA_STORE, HOST and PORT from the
+    environment.
+    """
+    from samara import entry
+    from samara.hosts import serve
+
+    entry.log_to_stderr()
+    serve.until_told(serve.alone(settings, function, host, port, models))
+
+
+@main.command()
 @click.option("--keep/--no-keep", default=None, help="Go on serving the dashboard afterwards. Default: in a terminal.")
 @click.option("--months", default=9, show_default=True, type=click.IntRange(1, 12), help="How far into 2013.")
 @click.pass_obj
@@ -220,6 +240,30 @@ def train(settings: Settings, model: str, reason: str) -> None:
     from samara import console
 
     console.ask_for_training(settings, model, reason)
+
+
+@main.command()
+@click.argument("model")
+@click.option("--dataset", default="", help="Whose batch. Default: the dataset it was trained on.")
+@click.option("--batch", default="", help="Which batch. Default: the newest accepted one.")
+@click.option("--version", default="", help="Who answers: a number or an alias. Default: the champion.")
+@click.option("--wait", is_flag=True, help="Until it is done. Ends with 1 when it fails.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Wait, and put the answers into this folder."
+)
+@in_project
+def score(
+    settings: Settings, model: str, *, dataset: str, batch: str, version: str, wait: bool, out: Path | None
+) -> None:
+    """Have MODEL answer every row of a batch, as Parquet in the bucket. Asked again, it is the same work.
+
+    On a laptop `samara dev` must be running.
+    """
+    from samara import app, console
+
+    answer = console.ask_for_scores(settings, model, dataset, batch, version)
+    if (wait or out) and not console.wait_for_scores(app.build(settings), answer, out):
+        raise click.exceptions.Exit(1)
 
 
 @main.command()

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +22,7 @@ from samara import admin, catalogue, costs, project
 from samara.app import App, build
 from samara.conformance import Verdict
 from samara.core import keys, lineage
-from samara.core.records import Alert, ModelVersion
+from samara.core.records import Alert, ModelVersion, Scores
 from samara.dev.platform import Platform
 from samara.dispatch import deliver
 from samara.doctor import Finding
@@ -31,6 +33,7 @@ from samara.settings import Settings
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False)
 FINE, WRONG = Text("✓", style="green"), Text("✗", style="red")
+LOOK_S = 0.5  # between two looks whether a scoring is done
 PUBLISH_S = 1.0  # between two looks at the project's files
 
 
@@ -196,6 +199,36 @@ def ask_for_training(settings: Settings, model: str, reason: str) -> None:
             f" run {answer['run']} of {model} was this very plan, and {answer['status']}; change code, data or settings"
         )
     out.print(Text.assemble(FINE, said))
+
+
+def ask_for_scores(settings: Settings, model: str, dataset: str, batch: str, version: str) -> dict[str, Any]:
+    """Have a batch answered. Gives where that stands, as `predict` tells it."""
+    wanted = {"dataset": dataset or admin.dataset_of(build(settings), model), **({"batch": batch} if batch else {})}
+    path = f"/v2/models/{keys.named(model, 'model')}{f'/versions/{version}' if version else ''}/batch"
+    answer = (asked_here if settings.provider == "local" else decided_here)(settings, path, json.dumps(wanted).encode())
+    if "error" in answer:
+        raise Rejected(model, answer["error"])
+    said = f" {answer['model']} v{answer['version']} over {answer['asked_rows']:,} rows, batch {answer['batch']} of"
+    out.print(Text.assemble(FINE, f"{said} {answer['dataset']}: scoring {answer['scoring']}, {answer['status']}"))
+    return answer
+
+
+def wait_for_scores(app: App, answer: dict[str, Any], folder: Path | None) -> bool:
+    """Show how long it takes until a scoring is done, and what came of it. Whether it succeeded."""
+    said = TextColumn("answering {task.total:,} rows")
+    with Progress(SpinnerColumn(), said, TimeElapsedColumn(), console=err, transient=True) as progress:
+        progress.add_task("", total=answer["asked_rows"])
+        while (scores := app.find(Scores, answer["scores"])) is None:
+            time.sleep(LOOK_S)
+    if scores.status == "failed":
+        out.print(Text.assemble(WRONG, f" failed: {scores.why}"))
+        return False
+    seconds = scores.noted.get("seconds")
+    left = f", {scores.refused_rows:,} of them without an answer" if scores.refused_rows else ""
+    out.print(Text.assemble(FINE, f" {scores.rows:,} rows in {seconds} s{left}; `samara why {answer['scores']}`"))
+    for path in admin.answers(app, scores, folder) if folder else ():
+        out.print(f"  {path}")
+    return True
 
 
 def charges(lines: Iterable[costs.Line]) -> bool:

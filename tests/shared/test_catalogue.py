@@ -4,7 +4,19 @@ import pytest
 
 from functions.catalogue import CATALOGUE
 from samara import catalogue
-from samara.catalogue import Created, Every, Function, Http, JobSpec, answering, check, edges, named, woken_by
+from samara.catalogue import (
+    Created,
+    Every,
+    Function,
+    Http,
+    JobSpec,
+    answering,
+    check,
+    edges,
+    named,
+    submitter,
+    woken_by,
+)
 from samara.errors import Misconfigured
 
 
@@ -110,9 +122,24 @@ def test_the_data_goes_round_by_these_ways() -> None:
         ("ingest", "datasets/", "validate"),
         ("validate", "validations/", "train"),
         ("train", "results/", "register"),
+        ("predict", "scorings/", "score"),
         ("drift", "drift/", "train"),
         ("reconcile", "results/", "register"),
     ]
+
+
+def test_what_all_jobs_need_is_one_job_of_the_first_who_submits_any() -> None:
+    fit = JobSpec("functions.train.job", reads=("runs/", "blobs/"), creates=("results/",), memory_mb=8, time_limit_s=1)
+    ask = JobSpec("functions.score.job", reads=("blobs/",), creates=("scores/",), memory_mb=4, time_limit_s=2)
+
+    found = submitter([a_function("a", "one/"), a_function("b", "two/", job=fit), a_function("c", "three/", job=ask)])
+
+    assert (found.name, found.job) == (
+        "b",
+        JobSpec("functions.train.job", ("runs/", "blobs/"), ("results/", "scores/"), memory_mb=8, time_limit_s=2),
+    )
+    with pytest.raises(Misconfigured, match="no function submits a job"):
+        submitter([a_function("a", "one/")])
 
 
 def test_who_is_not_there_is_told_apart_from_who_is() -> None:

@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 from functions.drift import handler as drift
 from functions.ingest import handler as ingest
+from functions.predict import capturing
 from functions.predict import handler as predict
 from functions.reconcile import handler as reconcile
 from functions.reconcile import rules
@@ -123,31 +124,37 @@ def champion_without_comparison() -> Iterator[Patch]:
 
 def capture_after_the_response() -> Iterator[Patch]:
     """Who is killed between answer and capture has answered and left no trace."""
-    real = predict.infer
+    real = capturing.captured
 
-    def infer(route: Any, event: Any, app: App) -> Any:
+    def captured(works: Any, app: App) -> None:
         store, task = Putting(app.store, keys.CAPTURES), here()
-        answered = real(route, event, replace(app, store=store))
+        real(works, replace(app, store=store))
         assert task is not None
         task.afterwards.append(store.catch_up)
-        return answered
 
-    yield predict, "infer", infer
+    yield predict, "captured", captured
 
 
 def capture_as_best_effort() -> Iterator[Patch]:
     """A capture that cannot be written is let go for the sake of the answer."""
-    real = App.write
+    real, keep = App.write, capturing.keep
 
     def write(app: App, key: str, record: Any) -> Any:
         try:
             return real(app, key, record)
         except SamaraError:
-            if not key.startswith((keys.CAPTURES, keys.FEEDBACK)):
+            if not key.startswith(keys.FEEDBACK):
                 raise
             return record
 
+    def kept(works: Any, app: App) -> None:
+        before = [work.error for work in works]
+        keep(works, app)
+        for work, error in zip(works, before, strict=True):
+            work.error = error
+
     yield App, "write", write
+    yield capturing, "keep", kept
 
 
 def uploads_not_reconciled() -> Iterator[Patch]:

@@ -1,5 +1,6 @@
 """The edge of a simulated process: its clock, its sleep, its dice, its memory. Nothing of ours is replaced."""
 
+import os
 import random
 import tempfile
 import time
@@ -12,8 +13,9 @@ from unittest.mock import patch
 from uuid import UUID
 
 import samara.app
+from functions.predict import capturing, served
 from functions.predict import handler as predict
-from functions.predict.serving import Kept
+from functions.predict.warm import Kept
 from functions.train import job
 from samara import entry, patience
 from tests.simulation.world import here
@@ -52,6 +54,11 @@ def uuid4() -> UUID:
     return uuid.uuid4() if task is None else task.dice.uuid()
 
 
+def unique() -> str:
+    task = here()
+    return os.urandom(8).hex() if task is None else task.dice.uuid().hex[:16]
+
+
 class Memory:
     """What a module keeps while its process is warm: of each instance its own."""
 
@@ -87,11 +94,12 @@ def simulated() -> Iterator[None]:
             (patience, "random", Chance),
             (predict, "time", Clock),
             (job, "time", Clock),
-            (predict, "uuid4", uuid4),
+            (predict, "unique", unique),
+            (capturing, "unique", unique),
             (samara.app, "uuid4", uuid4),
-            (predict, "SESSIONS", Memory(8)),
-            (predict, "VERSIONS", Memory(64)),
-            (predict, "HEADS", Memory(64)),
+            (served, "SESSIONS", Memory(8)),
+            (served, "VERSIONS", Memory(64)),
+            (served, "LIVE", Memory(64)),
             (tempfile, "tempdir", FAST if Path(FAST).is_dir() else None),
             (entry.log, "disabled", True),
         ):

@@ -258,6 +258,7 @@ QUICK: tuple[tuple[Any, str, Any], ...] = (
     (Profile, "read", quick_read(Profile)),
     (loading, "session", Remembered(loading.session, lambda model: model)),
     (register, "flaws", Remembered(inspect_model.flaws, lambda model: model)),
+    (register, "dangers", Remembered(register.dangers, lambda model: model)),
     (register, "pq", Parquet),
     (register, "metrics_of", Remembered(register.metrics_of, lambda *given: tuple(map(id, given)))),
     (register, "baseline_of", Taped(register.baseline_of, lambda one, _: one.run.digest)),

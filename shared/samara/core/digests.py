@@ -4,6 +4,8 @@ import json
 from hashlib import sha256
 from typing import Any
 
+SPELLING = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def canonical(value: Any) -> bytes:
     """The one spelling of a JSON value: sorted keys, no spaces, UTF-8, shortest round-trip numbers.
@@ -13,8 +15,7 @@ def canonical(value: Any) -> bytes:
     >>> canonical({"b": 1, "a": [True, None, 0.1]})
     b'{"a":[true,null,0.1],"b":1}'
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode()
+    return SPELLING.encode(value).encode()
 
 
 def digest(data: bytes) -> str:

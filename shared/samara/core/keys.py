@@ -27,6 +27,9 @@ ALIASES = "aliases/"
 CAPTURES = "captures/"
 FEEDBACK = "feedback/"
 DRIFT = "drift/"
+SCORINGS = "scorings/"
+SCORES = "scores/"
+SHADOWS = "shadows/"
 ALERTS = "alerts/"
 CONFIG = "config/"
 
@@ -201,6 +204,18 @@ def aliases(model: str) -> str:
 
 def drift(model: str, window: windows.Window) -> str:
     return f"{DRIFT}{model}/{window.name}.json"
+
+
+def scoring(model: str, scoring_id: str) -> str:
+    return f"{SCORINGS}{model}/{scoring_id}.json"
+
+
+def scores(scoring_key: str) -> str:
+    return f"{SCORES}{owner(scoring_key)}/{stem(scoring_key)}.json"
+
+
+def shadow(model: str, hour: str) -> str:
+    return f"{SHADOWS}{model}/{hour}.json"
 
 
 def alert(subject: str, what: str) -> str:

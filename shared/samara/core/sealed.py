@@ -12,6 +12,7 @@ from samara.core.digests import canonical, digest
 from samara.errors import Rejected
 
 SCHEMA = 1
+AROUND = (("", "digest"), ("digest", "noted"), ("noted", "\U0010ffff"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,17 @@ def digest_of(body: dict[str, Any]) -> str:
     return digest(canonical({name: value for name, value in body.items() if name != "noted"}))
 
 
-def seal(body: dict[str, Any]) -> bytes:
-    """A record's body as it is written, with its digest. A field at its default must have been left out."""
-    return canonical({**body, "digest": digest_of(body)})
+def seal(body: dict[str, Any]) -> tuple[bytes, str]:
+    """A record's body as it is written, and the digest that is in it. A field at its default must have been left out.
+
+    Everything is spelled once: the keys sort as they are joined here.
+    """
+    parts = [{name: value for name, value in body.items() if low < name < high} for low, high in AROUND]
+    before, between, after = (canonical(part)[1:-1] for part in parts)
+    found = digest(b"{" + b",".join(filter(None, (before, between, after))) + b"}")
+    noted = canonical({"noted": body["noted"]})[1:-1] if "noted" in body else b""
+    whole = (before, b'"digest":"' + found.encode() + b'"', between, noted, after)
+    return b"{" + b",".join(filter(None, whole)) + b"}", found
 
 
 def body(kind: str, maker: Maker, **said: Any) -> dict[str, Any]:

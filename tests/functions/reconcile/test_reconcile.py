@@ -23,6 +23,9 @@ from samara.core.records import (
     Receipt,
     Result,
     Run,
+    Scores,
+    Scoring,
+    ScoringPlan,
     Signature,
     Submission,
     Validation,
@@ -247,3 +250,47 @@ def test_an_altered_record_is_an_alert_and_the_rest_is_healed_all_the_same(app: 
 
     assert [whole.read(Alert, found).what for found in whole.store.list(keys.ALERTS)] == ["unreadable record"]
     assert wakes == [Wake("register", key)]
+
+
+def a_scoring(whole: App) -> str:
+    """A batch that somebody wants answered."""
+    link = Link(key="models/late/0000000001.json", digest=SOME)
+    plan = ScoringPlan(version=link, artifact=SOME, validation=link, contract=SOME, parts=())
+    key = keys.scoring("late", plan.scoring)
+    record = Scoring(
+        made_by=whole.maker, model="late", version=1, dataset="flights", batch="1", scoring=plan.scoring, plan=plan
+    )
+    whole.write(key, record)
+    return key
+
+
+def submitted(whole: App, key: str) -> None:
+    noted = {"handle": "late-scores", "at": NOON.isoformat()}
+    whole.write(keys.submission(key), Submission(made_by=whole.maker, model="late", run=keys.stem(key), noted=noted))
+
+
+def test_a_scoring_that_nobody_submitted_wakes_score(app: App, whole: App) -> None:
+    key = a_scoring(whole)
+
+    assert run(Tick(NOON), app) == [Wake("score", key)]
+
+
+def test_a_scoring_whose_job_is_alive_is_left_alone(app: App, whole: App, jobs: MemoryJobs) -> None:
+    submitted(whole, a_scoring(whole))
+    jobs.submit(Job("late-scores", "functions.score.job", (), time_limit_s=1))
+
+    assert run(Tick(NOON), app) == []
+
+
+def test_a_scoring_whose_job_died_fails_with_a_reason(app: App, whole: App, jobs: MemoryJobs) -> None:
+    key = a_scoring(whole)
+    submitted(whole, key)
+    jobs.submit(Job("late-scores", "functions.score.job", (), time_limit_s=1))
+    jobs.ended("late-scores", JobStatus.FAILED)
+
+    wakes = run(Tick(NOON), app)
+
+    scores = whole.read(Scores, keys.scores(key))
+    assert (wakes, scores.status) == ([], "failed")
+    assert "failed" in scores.why
+    assert run(Tick(NOON), app) == []
