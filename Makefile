@@ -13,10 +13,10 @@ WORKER := tests/emulators/azure_worker/.venv/.ready
 INSTALL := $(BIN)/uv pip install --quiet --no-deps
 RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --generate-hashes
 
-.PHONY: help setup demo test check contract simulate bench-store infra package localstack lock clean
+.PHONY: help setup demo test check contract simulate bench-store bench-predict infra package localstack lock clean
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) $(EMULATORS) $(INFRA) $(LOCALSTACK) $(WORKER) ## Create every environment from its lock
 
@@ -41,6 +41,9 @@ simulate: $(READY) ## Live through a million seeds in which everything goes wron
 
 bench-store: $(READY) $(EMULATORS) ## What each provider costs over the bare SDK
 	$(BIN)/python -m tests.benchmarks.store
+
+bench-predict: $(READY) ## Predict beside its peers, each in its own environment (half an hour; ARGS="--quick --rounds 2" for a look)
+	$(BIN)/python -m tests.benchmarks.predict $(ARGS)
 
 infra: $(INFRA) ## Create the environment in which Pulumi runs
 

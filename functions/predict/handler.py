@@ -1,182 +1,262 @@
-"""Predict: answer by Open Inference Protocol v2, and capture each answer before it is given.
+"""Predict: answer by Open Inference Protocol v2 or by rows, and capture each answer before it is given.
 
-Wakes on  HTTP /v2…: server and model metadata, health, POST /v2/models/{model}[/versions/{version}]/infer
-Reads     aliases/{model}.json, models/{model}/{version}.json, the model's blob
-Writes    captures/{model}/{hour}/{unique}.json, one for each answered request
+Wakes on  HTTP /v2…: metadata, health, POST /v2/models/{model}[/versions/{version}]/infer, …/rows, …/explain, …/batch
+          the hour, to ask a shadow what others answered
+Reads     aliases/{model}.json, config/models/{model}.json, models/{model}/{version}.json, the blobs they name
+Writes    captures/{model}/{hour}/{unique}.json, one for each request, or {unique}.{count}.jsonl for several that came
+          together; scorings/{model}/{scoring}.json, which wakes score; shadows/{model}/{hour}.json
 
-Delivered twice under the same client id, it answers from the first capture. Without an id, each request is its own.
+Delivered twice under the same client id, a request meets its first answer. Without an id, each is its own.
 """
 
 import json
 import time
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import partial
+from importlib import import_module
 from typing import Any
-from uuid import uuid4
 
-from functions.predict import protocol, serving, tensors
-from functions.predict.protocol import Asked, Route, Rows
-from functions.predict.serving import Kept
-from samara import __version__, loading
+from functions.predict import protocol, routing, rows, served, wire
+from functions.predict.capturing import captured, unique
+from functions.predict.protocol import Route
+from functions.predict.work import Version, Work, groups, judge, receipt_of
+from samara import __version__
 from samara.app import App
-from samara.core import keys, strict, windows
-from samara.core.aliases import Aliases
+from samara.core import keys
 from samara.core.digests import digest, short
-from samara.core.heads import ModelHead
 from samara.core.keys import Prediction
-from samara.core.records import Capture, ModelVersion
-from samara.entry import json_response, log, on_http, refusal
-from samara.errors import NotFound, Rejected
-from samara.events import HttpRequest, HttpResponse
-from samara.ports import ObjectStore
+from samara.core.tensors import cut, joined
+from samara.entry import json_response, log, on_tick_or_http, refusal, refused
+from samara.errors import Rejected, SamaraError
+from samara.events import HttpRequest, HttpResponse, Tick
 
-STALE = timedelta(seconds=1)  # how old an alias may be: one read a second under load, and a rollback is that quick
-RETRY = timedelta(minutes=10)  # how late a client may repeat a request in the next hour and meet its first answer
+KEY = "samara-key"  # the header by which who asks is always sent to the same version
 
-SESSIONS: Kept[str, Any] = Kept(8)
-VERSIONS: Kept[tuple[ObjectStore, str], ModelVersion] = Kept(64)
-HEADS: Kept[tuple[ObjectStore, str], tuple[Aliases, datetime]] = Kept(64)
+Answer = HttpResponse | SamaraError
 
 
-def run(event: HttpRequest, app: App) -> HttpResponse:
-    route = protocol.route(event.path)
-    if event.method != route.method:
-        return refusal(405, "bad_method", f"use {route.method} here", {"allow": route.method})
+def run(event: Tick | HttpRequest, app: App) -> Any:
+    if isinstance(event, Tick):
+        return on_demand("ticks").compared(event, app)
+    answer = answered([event], app)[0]
+    if isinstance(answer, SamaraError):
+        raise answer
+    return answer
+
+
+def together(events: Sequence[HttpRequest], app: App) -> list[HttpResponse]:
+    """The answers to requests that came together: those that fit share a run of the model, and all a capture."""
+    try:
+        return [refused(answer) if isinstance(answer, SamaraError) else answer for answer in answered(events, app)]
+    except Exception as error:  # noqa: BLE001  # a bug that one of them met must not be felt by the others
+        if len(events) > 1:
+            return [response for event in events for response in together([event], app)]
+        log.error(json.dumps({"function": "predict", "outcome": "crashed"}), exc_info=error)
+        return [refusal(500, "internal", "something went wrong here; the log says what")]
+
+
+def answered(events: Sequence[HttpRequest], app: App) -> list[Answer]:
+    begun = [begin(event, app) for event in events]
+    works = [work for work in begun if isinstance(work, Work)]
+
+    for group in groups(work for work in works if not work.error):
+        ask(group, app)
+    for work in works:
+        judge(work)
+
+    captured(works, app)
+    return [told(work, app) if isinstance(work, Work) else work for work in begun]
+
+
+def on_demand(name: str) -> Any:
+    """A part of this function that few requests need and all would wait for: it brings numpy or pydantic."""
+    return import_module(f"functions.predict.{name}")
+
+
+def begin(event: HttpRequest, app: App) -> Work | Answer:
+    """A request as far as it can be taken before the model is asked, or its answer if that is all."""
+    try:
+        route = protocol.route(event.path)
+        if event.method != route.method:
+            return refusal(405, "bad_method", f"use {route.method} here", {"allow": route.method})
+        if route.what not in ("infer", "rows", "explain"):
+            return json_response(*other(route, event, app))
+        live = served.live(route.model, event.at, app)
+    except SamaraError as error:
+        return error
+    age_ms = max(0, round((event.at - live.at).total_seconds() * 1000))
+    prediction = Prediction(route.model, event.at.isoformat()[:13], unique())
+    work = Work(event, route, live.standing, live.policy, age_ms, prediction)
+    try:
+        read(work, app)
+    except SamaraError as error:
+        work.error = error
+    return work
+
+
+def read(work: Work, app: App) -> None:
+    """What is asked, and of which version."""
+    event, route = work.event, work.route
     if route.what == "infer":
-        return infer(route, event, app)
-    return json_response(200, told(route, event.at, app))
+        work.asked = wire.asked(event.headers, event.body, route.model)
+        named(work)
+        version = work.version = version_for(work, app)
+        work.values = version.fit(work.asked)
+        work.count = version.fit.rows(work.values)
+    else:
+        version = work.version = version_for(work, app)
+        body = wire.inflated(event.body, event.headers.get("content-encoding", "identity").strip().lower())
+        work.rows = rows.asked(event.headers.get("content-type", ""), body, version.inputs, version.sheet)
+        work.values, work.count = work.rows.values, work.rows.count
+        named(work)
 
 
-def told(route: Route, at: datetime, app: App) -> dict[str, Any]:
-    """What a GET answers."""
+def named(work: Work) -> None:
+    """Give what comes under a client's id a name that follows from it, so that it is found when it comes again."""
+    if work.id:
+        name = short(work.model, work.route.what, work.route.version, work.id, digest(work.event.body))
+        work.prediction = Prediction(work.model, work.prediction.hour, name)
+
+
+def version_for(work: Work, app: App) -> Version:
+    """The version that is to answer. Shares go by the caller's key, else by chance, or by the id."""
+    if work.route.version.isdigit():
+        return served.version(work.model, int(work.route.version), app)
+    work.move = work.standing.move
+    key = work.event.headers.get(KEY) or work.prediction.unique
+    return served.version(work.model, routing.chosen(work.standing, work.model, work.route.version, key), app)
+
+
+def ask(group: Sequence[Work], app: App) -> None:
+    """Run the model for all of these at once. When that fails, each is asked alone: one of them is to blame."""
+    first, version = group[0], group[0].version
+    if version is None:
+        return
+    started = time.perf_counter()
+    try:
+        session = served.session(version, first.policy, app)
+        given = first.values
+        if len(group) > 1:
+            given = {name: joined([work.values[name] for work in group]) for name in given}
+        outputs = session.run(given, version.names, limit_s=first.policy.limit_s)
+    except SamaraError as error:
+        if len(group) > 1:
+            for work in group:
+                ask([work], app)
+            return
+        first.error = failed(first, error)
+        return
+    seconds = time.perf_counter() - started
+    if len(group) == 1:
+        first.outputs, first.seconds = outputs, seconds
+        return
+    counts = [work.count for work in group]
+    pieces = {name: cut(value, counts) for name, value in outputs.items()}
+    for place, work in enumerate(group):
+        work.outputs = {name: parts[place] for name, parts in pieces.items()}
+        work.seconds = seconds
+
+
+def failed(work: Work, error: SamaraError) -> SamaraError:
+    """What strangers are told of a model that fails. What went wrong inside it is for the log."""
+    if not isinstance(error, Rejected) or error.code not in ("model_failed", "too_slow") or work.version is None:
+        return error
+    number = work.version.number
+    log.warning(json.dumps({"model": work.model, "version": number, "failed": str(error)[:1000]}))
+    why = f"version {number} failed on these inputs"
+    if error.code == "too_slow":
+        why = f"version {number} took longer than {work.policy.limit_s:g} seconds; send fewer rows at once"
+    return Rejected(work.model, why, code=error.code)
+
+
+def told(work: Work, app: App) -> Answer:
+    """The answer with its receipt."""
+    version = work.version
+    headers = {"samara-prediction": work.prediction.id} if work.capture else {}
+    if work.error or version is None:
+        error = work.error or Rejected(work.model, "has no answer", code="no_model")
+        return with_headers(refused(error), headers) if headers else error
+    headers |= {"samara-version": str(version.number), "samara-alias-age-ms": str(work.age_ms)}
+    if work.asked:
+        return wire.answer(
+            work.asked,
+            model=work.model,
+            version=str(version.number),
+            id=work.id or work.prediction.id,
+            parameters=receipt_of(work, version),
+            outputs=work.outputs,
+            accept_encoding=work.event.headers.get("accept-encoding", ""),
+            headers=headers,
+        )
+    return by_rows(work, version, headers, app)
+
+
+def by_rows(work: Work, version: Version, headers: dict[str, str], app: App) -> Answer:
+    said = {"model_name": work.model, "model_version": str(version.number), **work.said}
+    if work.route.what == "explain":
+        try:
+            session = served.session(version, work.policy, app)
+            ask = partial(session.run, limit_s=work.policy.limit_s)
+            said["explanations"] = on_demand("explained").explained(work, version, ask)
+        except SamaraError as error:
+            return failed(work, error)
+    return json_response(200, {**said, "receipt": receipt_of(work, version)}, headers)
+
+
+def with_headers(response: HttpResponse, headers: dict[str, str]) -> HttpResponse:
+    return HttpResponse(response.status, response.body, {**response.headers, **headers})
+
+
+def other(route: Route, event: HttpRequest, app: App) -> tuple[int, Any]:
+    """What is answered without asking a model, and under which status."""
+    if route.what in ("batch", "batch state"):
+        return on_demand("scoring_requests").answered(route, event, app)  # type: ignore[no-any-return]  # as here
+    return 200, about(route, event, app) if route.model else of_server(route, event.at, app)
+
+
+def of_server(route: Route, at: datetime, app: App) -> Any:
     match route.what:
         case "server":
-            return {"name": "samara", "version": __version__, "extensions": []}
+            return protocol.server(__version__)
         case "live":
             return {"live": True}
         case "ready":
             next(app.store.list(keys.ALIASES), None)
             return {"ready": True}
-        case "models":
-            return {"models": [{"name": keys.owner(key)} for key in app.store.list(keys.ALIASES)]}
-    version, _ = version_for(route, at, app)
+        case "index":
+            return protocol.index(listed(at, app))
+    return {"models": [{"name": keys.owner(key)} for key in app.store.list(keys.ALIASES)]}
+
+
+def about(route: Route, event: HttpRequest, app: App) -> dict[str, Any]:
+    """What a model is, in the version that is asked for."""
+    version = version_of(route, event.at, app)
     if route.what == "model ready":
-        loaded(version, app)
+        served.session(version, served.live(route.model, event.at, app).policy, app)
         return {"name": route.model, "ready": True}
+    if route.what == "config":
+        return protocol.config(route.model, version.inputs, version.outputs)
     numbers = [keys.number(key) for key in app.store.list(f"{keys.MODELS}{route.model}/")]
-    return protocol.metadata(version, numbers)
+    live = {"version": version.number, "digest": version.artifact}
+    return protocol.metadata(route.model, numbers, version.inputs, version.outputs, **live)
 
 
-def infer(route: Route, event: HttpRequest, app: App) -> HttpResponse:
-    if "inference-header-content-length" in event.headers:
-        raise protocol.binary()
-    request = protocol.asked(strict.asked(event.headers, event.body), route.model)
-    unique = short(route.model, route.version, request.id, digest(event.body)) if request.id else uuid4().hex[:16]
-    prediction = Prediction(route.model, windows.hour(event.at), unique)
-    earlier = answered_before(prediction, event.at, app) if request.id else None
-    if earlier:
-        return answer(earlier, request, app)
-    version, move = version_for(route, event.at, app)
-    rows = protocol.fitted(request, version.signature)
-
-    started = time.perf_counter()
-    outputs = outcome(version, rows, app)
-    took = time.perf_counter() - started
-
-    key = keys.version(version.model, version.version)
-    noted = {
-        "at": event.at.isoformat(),
-        "seconds": round(took, 6),
-        "id": request.id or None,
-        "traceparent": protocol.traceparent(event.headers),
-        "move": move,
-    }
-    capture = Capture(
-        made_by=app.maker,
-        made_from=(version.link(key),),
-        model=version.model,
-        version=version.version,
-        prediction=prediction.id,
-        rows=rows.count,
-        status=200,
-        inputs=rows.values,
-        outputs={name: tensors.encode(array, datatype, name) for name, (array, datatype) in outputs.items()},
-        shapes={**rows.shapes, **{name: array.shape for name, (array, _) in outputs.items()}},
-        noted={name: value for name, value in noted.items() if value is not None},
-    )
-    return answer(app.write(prediction.capture, capture), request, app)
-
-
-def answered_before(prediction: Prediction, at: datetime, app: App) -> Capture | None:
-    """The capture of the same request under the same id, in this hour or just before it."""
-    for hour in dict.fromkeys((prediction.hour, windows.hour(at - RETRY))):
-        found = app.find(Capture, Prediction(prediction.model, hour, prediction.unique).capture)
-        if found:
-            return found
-    return None
-
-
-def answer(capture: Capture, request: Asked, app: App) -> HttpResponse:
-    version = version_at(capture.model, capture.version or 0, app)
-    headers = {"samara-prediction": capture.prediction, "samara-version": str(version.version)}
-    return json_response(200, protocol.answer(capture, version, request), headers)
-
-
-def outcome(version: ModelVersion, rows: Rows, app: App) -> dict[str, tuple[tensors.Array, str]]:
-    """What the model answers, each output with its datatype. What goes wrong inside it is for the log."""
-    session = loaded(version, app)
-    try:
-        arrays = serving.outputs(session, version.signature, rows.tensors)
-    except Rejected:
-        raise
-    except Exception as error:  # onnxruntime's errors share no base class
-        log.warning(json.dumps({"model": version.model, "version": version.version, "failed": str(error)[:1000]}))
-        why = f"version {version.version} failed on these inputs"
-        raise Rejected(version.model, why, code="model_failed") from error
-    return {tensor.name: (arrays[tensor.name], tensor.datatype) for tensor in version.signature.outputs}
-
-
-def version_for(route: Route, at: datetime, app: App) -> tuple[ModelVersion, int | None]:
-    """The version that answers this route, and the number of the alias move that made it so."""
+def version_of(route: Route, at: datetime, app: App) -> Version:
     if route.version.isdigit():
-        return version_at(route.model, int(route.version), app), None
-    head = aliases(route.model, at, app)
-    alias = route.version or "champion"
-    number = head.challenger if alias == "challenger" else head.champion
-    if number is None:
-        why = f"has no {alias}; promote a version, or train one that passes its gates"
-        raise Rejected(route.model, why, code="no_model")
-    return version_at(route.model, number, app), len(head.moves)
+        return served.version(route.model, int(route.version), app)
+    standing = served.live(route.model, at, app).standing
+    return served.version(route.model, routing.chosen(standing, route.model, route.version or "champion", ""), app)
 
 
-def aliases(model: str, at: datetime, app: App) -> Aliases:
-    """Who answers for a model, as it was at most `STALE` ago. A clock that stands still keeps nothing."""
-    kept = HEADS.peek((app.store, model))
-    if kept and timedelta(0) < at - kept[1] <= STALE:
-        return kept[0]
-    head = app.find_head(Aliases, keys.aliases(model))
-    if head is None and app.find_head(ModelHead, keys.model_head(model)) is None:
-        raise Rejected(model, "no such model; /v2/models lists what there is", code="unknown_model")
-    if head is None:
-        raise Rejected(model, "has no version yet; train one first", code="no_model")
-    return HEADS.put((app.store, model), (head, at))[0]
+def listed(at: datetime, app: App) -> Iterable[tuple[str, int, str]]:
+    """Each model with its champion, or with why it has none."""
+    for key in app.store.list(keys.ALIASES):
+        model = keys.owner(key)
+        try:
+            yield model, routing.chosen(served.live(model, at, app).standing, model, "champion", ""), ""
+        except Rejected as error:
+            yield model, 0, error.why
 
 
-def version_at(model: str, number: int, app: App) -> ModelVersion:
-    key = keys.version(model, number)
-    try:
-        return VERSIONS.get((app.store, key), lambda: app.read(ModelVersion, key))
-    except NotFound as error:
-        raise Rejected(f"{model} version {number}", "there is none", code="unknown_version") from error
-
-
-def loaded(version: ModelVersion, app: App) -> Any:
-    """The session of a version, by the digest of its model: equal models are loaded once."""
-    try:
-        return SESSIONS.get(version.artifact, lambda: loading.session(app.blob(version.artifact)))
-    except (NotFound, Rejected) as error:
-        log.error(json.dumps({"model": version.model, "version": version.version, "failed": str(error)[:1000]}))
-        why = f"version {version.version} cannot be loaded; promote another one"
-        raise Rejected(version.model, why, code="model_unavailable") from error
-
-
-handler = on_http(run)
+handler = on_tick_or_http(run, together)

@@ -1,77 +1,118 @@
-"""JSON lists to arrays and back, by Open Inference Protocol datatype, value for value. Pure."""
+"""JSON lists to raw values and back, by Open Inference Protocol datatype, value for value. Pure.
+
+A number must be a number: no boolean or string is converted, nothing wraps round or becomes infinite. What JSON
+cannot say, NaN and infinity and bytes that are no text, is refused on the way out, and a missing number is null on
+the way in.
+"""
 
 from collections.abc import Sequence
-from math import prod
+from itertools import chain
+from math import isfinite, isinf, nan, prod
+from struct import error as StructError  # noqa: N812  # it is an error, and the module names it in lower case
+from struct import pack, unpack
+from types import NoneType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from samara.core.strict import shown
+from samara.core.tensors import TEXT, Value
 from samara.errors import Rejected
 
-Array = NDArray[Any]
+CODES: dict[str, str] = {
+    "BOOL": "?",
+    "INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q",
+    "UINT8": "B", "UINT16": "H", "UINT32": "I", "UINT64": "Q",
+    "FP16": "e", "FP32": "f", "FP64": "d",
+}  # fmt: skip
+"""How `struct` writes one value of each datatype, but for BF16 and BYTES, which it does not know."""
 
-DTYPES: dict[str, np.dtype[Any]] = {
-    "BOOL": np.dtype(np.bool_),
-    **{f"INT{bits}": np.dtype(f"int{bits}") for bits in (8, 16, 32, 64)},
-    **{f"UINT{bits}": np.dtype(f"uint{bits}") for bits in (8, 16, 32, 64)},
-    **{f"FP{bits}": np.dtype(f"float{bits}") for bits in (16, 32, 64)},
-    "BYTES": np.dtype(object),
-}
-"""What each datatype is in numpy. BYTES are strings, as onnxruntime takes them: UTF-8 text in object arrays."""
+FLOATS = ("FP16", "FP32", "FP64", "BF16")
 
 
 def flat(data: Any, shape: Sequence[int], name: str) -> list[Any]:
     """The values of a tensor in row-major order. `data` may be flat or nested exactly as `shape` says."""
-    if not isinstance(data, list):
-        raise Rejected(name, "its data must be a list of values", code="bad_input")
+    if type(data) is not list:
+        raise Rejected(shown(name), "its data must be a list of values", code="bad_input")
     values = data
-    if data and isinstance(data[0], list):
+    if data and type(data[0]) is list:
         for size in shape[1:]:
             if set(map(type, values)) - {list} or set(map(len, values)) - {size}:
-                raise Rejected(name, f"its lists are not nested as its shape {list(shape)} says", code="bad_input")
-            values = [value for row in values for value in row]
+                why = f"its lists are not nested as its shape {list(shape)} says"
+                raise Rejected(shown(name), why, code="bad_input")
+            values = list(chain.from_iterable(values))
     if len(values) != prod(shape):
-        why = f"has {len(values):,} values, but its shape {list(shape)} holds {prod(shape):,}"
-        raise Rejected(name, why, code="bad_input")
+        raise Rejected(shown(name), miscounted(len(values), shape), code="bad_input")
     return values
 
 
-def decode(values: list[Any], datatype: str, name: str) -> Array:
-    """The values as a one-dimensional array; null is NaN where the datatype has one.
+def miscounted(found: int, shape: Sequence[int]) -> str:
+    if max(shape, default=0) >= 10**15:
+        return f"has {found:,} values, but its shape has enormous sizes"
+    return f"has {found:,} values, but its shape {list(shape)} holds {prod(shape):,}"
 
-    Numbers must be numbers: no boolean or string is converted, and nothing wraps round or becomes infinite.
+
+def decode(values: list[Any], datatype: str, name: str) -> Any:
+    """The values as they travel inside: raw and little-endian, or for BYTES a list of byte strings.
+
+    A null is NaN where the datatype has one.
+
+    >>> decode([1, None], "FP16", "x")
+    b'\\x00<\\x00~'
     """
-    if datatype not in DTYPES:
-        raise Rejected(name, f"has datatype {datatype}, which is not served", code="bad_input")
-    strange = set(map(type, values)) - ACCEPTED[family(datatype)]
-    if strange:
-        words = ", ".join(sorted(JSON_WORDS.get(kind, "something else") for kind in strange))
-        raise Rejected(name, f"has {words} where {datatype} needs {NEEDED[family(datatype)]}", code="bad_input")
-    match family(datatype):
-        case "float":
-            return floats(values, DTYPES[datatype], name)
-        case "int":
-            return integers(values, DTYPES[datatype], name)
-        case _:
-            return np.array(values, dtype=DTYPES[datatype])
+    kinds = set(map(type, values))
+    if datatype in PACKED and kinds <= PACKED[datatype]:
+        try:
+            data = pack(f"<{len(values)}{CODES[datatype]}", *values)  # in native order, it would make infinities
+            if isfinite(sum(values)):  # then each of them is
+                return data
+        except (OverflowError, StructError):
+            pass
+    return carefully(values, kinds, datatype, name)
 
 
-def family(datatype: str) -> str:
-    """
-    >>> family("FP32"), family("UINT8"), family("BOOL"), family("BYTES")
-    ('float', 'int', 'bool', 'string')
-    """
-    if datatype.startswith("FP"):
-        return "float"
-    return {"BOOL": "bool", "BYTES": "string"}.get(datatype, "int")
+def carefully(values: list[Any], kinds: set[type], datatype: str, name: str) -> Any:
+    """`decode` for what it does not see at once to be right."""
+    kind = KINDS.get(datatype)
+    if kind is None:
+        raise not_served(name, datatype)
+    if not kinds <= ACCEPTED[kind]:
+        raise Rejected(shown(name), strangers(values, kinds - ACCEPTED[kind], datatype), code="bad_input")
+    if kind == "string":
+        return [value.encode() for value in values]
+    if NoneType in kinds:
+        values = [nan if value is None else value for value in values]
+    for number, value in enumerate(values, 1):
+        if not holds(datatype, value):
+            why = outside(datatype) if kind == "int" else f"value {number:,} is too large for {datatype}"
+            raise Rejected(shown(name), why, code="bad_input")
+    return written(values, datatype)
 
 
+def holds(datatype: str, value: float) -> bool:
+    """Whether that datatype has a number so large. NaN is none, and so passes."""
+    try:
+        return (type(value) is int or not isinf(value)) and bool(written([value], datatype))
+    except (OverflowError, StructError):
+        return False
+
+
+def not_served(name: str, datatype: str) -> Rejected:
+    return Rejected(shown(name), f"has datatype {shown(datatype)}, which is not served", code="bad_input")
+
+
+KINDS: dict[str, str] = {
+    **dict.fromkeys(FLOATS, "float"),
+    **{f"{sign}INT{bits}": "int" for sign in ("", "U") for bits in (8, 16, 32, 64)},
+    "BOOL": "bool",
+    TEXT: "string",
+}
 ACCEPTED: dict[str, set[type]] = {
-    "float": {int, float, type(None)},
+    "float": {int, float, NoneType},
     "int": {int},
     "bool": {bool},
     "string": {str},
+}
+PACKED: dict[str, set[type]] = {
+    datatype: {int, float} if KINDS[datatype] == "float" else ACCEPTED[KINDS[datatype]] for datatype in CODES
 }
 NEEDED = {"float": "numbers, or null where one is missing", "int": "integers", "bool": "booleans", "string": "strings"}
 JSON_WORDS: dict[type, str] = {
@@ -81,36 +122,74 @@ JSON_WORDS: dict[type, str] = {
     str: "strings",
     list: "lists",
     dict: "objects",
-    type(None): "null",
+    NoneType: "null",
 }
 
 
-def floats(values: list[Any], dtype: np.dtype[Any], name: str) -> Array:
-    try:
-        wide = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-    except OverflowError as error:
-        raise Rejected(name, "has an integer too large for a number with a fraction", code="bad_input") from error
-    with np.errstate(over="ignore"):
-        array = wide.astype(dtype)
-    if np.isinf(array).any():
-        row = int(np.flatnonzero(np.isinf(array))[0])
-        raise Rejected(name, f"value {row + 1} is too large for {dtype.name}", code="bad_input")
-    return array
+def strangers(values: list[Any], kinds: set[type], datatype: str) -> str:
+    """Why values of these kinds are refused. Integers beyond 64 bits may come as floats from a fast JSON reader."""
+    kind = KINDS[datatype]
+    if kind == "int" and kinds == {float} and all(abs(value) >= 2.0**63 for value in values if type(value) is float):
+        return outside(datatype)
+    words = ", ".join(sorted(JSON_WORDS.get(kind, "something else") for kind in kinds))
+    return f"has {words} where {datatype} needs {NEEDED[kind]}"
 
 
-def integers(values: list[Any], dtype: np.dtype[Any], name: str) -> Array:
-    limits = np.iinfo(dtype)
-    if values and (min(values) < limits.min or max(values) > limits.max):
-        raise Rejected(name, f"has integers outside {limits.min} … {limits.max}", code="bad_input")
-    return np.array(values, dtype=dtype)
+def outside(datatype: str) -> str:
+    bits = int(datatype.removeprefix("U").removeprefix("INT"))
+    lowest, highest = (0, 2**bits - 1) if datatype.startswith("U") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return f"has integers outside {lowest} … {highest}"
 
 
-def encode(array: Array, datatype: str, name: str) -> list[Any]:
-    """The values of an array in row-major order as JSON has them. `decode` gives back the same array, bit for bit.
+def written(values: Sequence[float], datatype: str) -> bytes:
+    """The numbers in that datatype, each rounded to the nearest, ties to even. `OverflowError` past the largest."""
+    if datatype == "BF16":
+        return pack(f"<{len(values)}H", *map(brain, values))
+    return pack(f"<{len(values)}{CODES[datatype]}", *values)
 
-    JSON has no NaN and no infinity, so an answer that holds one is refused as `not_finite`.
+
+def brain(number: float) -> int:
+    """The bits of the bfloat16 nearest to `number`: the upper half of a float32, rounded once.
+
+    >>> hex(brain(1.0)), hex(brain(1 + 2**-8)), hex(brain(1 + 2**-8 + 2**-40))
+    ('0x3f80', '0x3f80', '0x3f81')
     """
-    if family(datatype) == "float" and not np.isfinite(array).all():
-        raise Rejected(name, "the model answers with NaN or infinity, which JSON cannot carry", code="not_finite")
-    values: list[Any] = array.reshape(-1).tolist()
+    bits: int = unpack("<I", pack("<f", number))[0]
+    if bits & 0xFFFF == 0x8000:  # halfway, but perhaps only since it was rounded to a float32
+        single = unpack("<f", pack("<I", bits))[0]
+        bits += (abs(number) > abs(single)) - (abs(number) < abs(single))
+    bits = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    if bits & 0x7FFF == 0x7F80 and not isinf(number):
+        raise OverflowError
+    return bits
+
+
+def encode(value: Value, name: str) -> list[Any]:
+    """The values in row-major order as JSON has them. `decode` gives back the same, bit for bit.
+
+    JSON has no NaN and no infinity, so an answer that holds one is refused as `not_finite`; and strings are text,
+    so bytes that are not UTF-8 are refused as `not_text`.
+    """
+    values = plain(value, name)
+    if value.datatype in FLOATS and not isfinite(sum(values)) and not all(map(isfinite, values)):
+        why = f"the model answers with NaN or infinity, which JSON cannot carry; {WAY_OUT}"
+        raise Rejected(shown(name), why, code="not_finite")
     return values
+
+
+WAY_OUT = 'ask for it raw, by "binary_data": true in the parameters of this output'
+
+
+def plain(value: Value, name: str) -> list[Any]:
+    """The values in row-major order as Python has them: NaN and infinities as they are, strings as text."""
+    if value.datatype == TEXT:
+        try:
+            return [text.decode() for text in value.data]
+        except UnicodeDecodeError as error:
+            why = f"has bytes that are not UTF-8, which JSON cannot carry; {WAY_OUT}"
+            raise Rejected(shown(name), why, code="not_text") from error
+    count = value.size
+    if value.datatype == "BF16":
+        halves = unpack(f"<{count}H", value.data)
+        return list(unpack(f"<{count}f", pack(f"<{count}I", *[half << 16 for half in halves])))
+    return list(unpack(f"<{count}{CODES[value.datatype]}", value.data))

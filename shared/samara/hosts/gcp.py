@@ -14,7 +14,7 @@ from samara import entry
 from samara.core.strict import LARGEST
 from samara.errors import Rejected
 from samara.events import HttpRequest, HttpResponse, gcp
-from samara.events.local import headers_of, path_of, query_of, too_large
+from samara.events.http_head import headers_of, path_of, query_of, too_large
 from samara.hosts import http
 from samara.hosts.process import Process, now, this
 

@@ -1,17 +1,25 @@
 """Small real models, written into the bucket as `register` writes them."""
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from functions.catalogue import CATALOGUE
+from samara import engines
 from samara.app import App
 from samara.core import keys
 from samara.core.aliases import Aliases
 from samara.core.digests import digest
 from samara.core.records import ModelVersion, Parity, Signature, Tensor
+from samara.core.sealed import Maker
+from samara.core.sheet import Column, Sheet
+from samara.hosts.serve import Routes, Server, serve
+from samara.providers.memory import MemoryJobs, MemoryStore
 
 Publish = Callable[..., ModelVersion]
 Point = Callable[..., Aliases]
@@ -25,6 +33,12 @@ LATENESS = Signature(
         Tensor(name="score", datatype="FP32", shape=(-1, 1)),
         Tensor(name="airline", datatype="BYTES", shape=(-1, 1)),
     ),
+)
+
+
+ROWWISE = Sheet(
+    columns=(Column(name="distance", type="number", required=True), Column(name="carrier", type="string")),
+    rowwise=True,
 )
 
 
@@ -57,7 +71,13 @@ def publish(whole: App) -> Publish:
     """Write version `number` of a model and give its record."""
 
     def write(
-        number: int, factor: float | None = None, *, data: bytes | None = None, signature: Signature = LATENESS
+        number: int,
+        factor: float | None = None,
+        *,
+        data: bytes | None = None,
+        signature: Signature = LATENESS,
+        sheet: Sheet | None = None,
+        **more: Any,
     ) -> ModelVersion:
         artifact = whole.keep(data if data is not None else lateness(factor if factor is not None else number))
         version = ModelVersion(
@@ -72,7 +92,9 @@ def publish(whole: App) -> Publish:
             baseline=digest(b"baseline"),
             compared_with=None,
             compared_metrics={},
-            gates=(),
+            gates=more.pop("gates", ()),
+            sheet=whole.keep(sheet.to_bytes()) if sheet else None,
+            **more,
         )
         return whole.write(keys.version("late", number), version)
 
@@ -83,12 +105,54 @@ def publish(whole: App) -> Publish:
 def point(whole: App) -> Point:
     """Move the aliases of the model."""
 
-    def move(champion: int | None, challenger: int | None = None) -> Aliases:
+    def move(champion: int | None, challenger: int | None = None, **more: Any) -> Aliases:
         at = datetime.fromisoformat("2013-02-14T12:00:00+00:00")
         return whole.swap(
             Aliases,
             keys.aliases("late"),
-            lambda head: head.moved(champion=champion, challenger=challenger, at=at, cause="test"),
+            lambda head: head.moved(champion=champion, challenger=challenger, at=at, cause="test", **more),
         )
 
     return move
+
+
+@dataclass(frozen=True)
+class Online:
+    """A real server with a bucket of its own."""
+
+    server: Server
+    app: App
+
+    def add(self, name: str, data: bytes) -> Signature:
+        """Put a model behind it, as version 1 and champion under that name. `Rejected` if it cannot be loaded."""
+        session = engines.load(data)
+        inputs, outputs = (
+            tuple(Tensor(name=spec.name, datatype=spec.datatype, shape=spec.shape) for spec in specs)
+            for specs in (session.inputs, session.outputs)
+        )
+        session.close()
+        version = ModelVersion(
+            made_by=self.app.maker,
+            model=name,
+            version=1,
+            run="0123456789abcdef",
+            artifact=self.app.keep(data),
+            signature=Signature(inputs=inputs, outputs=outputs),
+            metrics={},
+            parity=Parity(rows=1, largest_difference=0.0, tolerance=1e-4, agreed=True),
+            baseline=digest(b"baseline"),
+            compared_with=None,
+            compared_metrics={},
+            gates=(),
+        )
+        self.app.write(keys.version(name, 1), version)
+        head = Aliases().moved(champion=1, challenger=None, at=datetime.now(UTC), cause="test")
+        self.app.swap(Aliases, keys.aliases(name), lambda _: head)
+        return version.signature
+
+
+@pytest.fixture(scope="module")
+def online() -> Iterator[Online]:
+    app = App(MemoryStore(), MemoryJobs(), Maker(function="test", code="0" * 64))
+    with serve(Routes(CATALOGUE, app, lambda: datetime.now(UTC))) as server:
+        yield Online(server, app)

@@ -8,20 +8,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
-from functions.predict import handler
-from functions.predict.handler import run
+from functions.predict.handler import run, together
+from samara import captures
 from samara.app import App
 from samara.core import keys
 from samara.core.heads import ModelHead
 from samara.core.keys import Prediction
-from samara.core.records import Capture, Signature, Tensor
+from samara.core.records import Capture, Gate, Signature, Tensor
+from samara.core.sheet import Sheet
 from samara.entry import refused
 from samara.errors import Rejected, SamaraError, Unavailable
 from samara.events import HttpRequest, HttpResponse
 from samara.ports import Version
 from samara.providers.memory import MemoryStore
+from tests.functions.predict.conftest import ROWWISE
 
 NOON = datetime(2013, 2, 14, 12, 0, tzinfo=UTC)
 INFER = "/v2/models/late/infer"
@@ -52,7 +54,7 @@ def answered(response: HttpResponse) -> Any:
 def refusal_of(event: HttpRequest, app: App) -> tuple[int, str, str]:
     """Status, code and words, as the HTTP seam would send them."""
     try:
-        response = run(event, app)
+        response: HttpResponse = run(event, app)
     except SamaraError as error:
         response = refused(error)
     said = json.loads(response.body)
@@ -98,7 +100,7 @@ def test_what_was_asked_and_answered_is_captured_with_where_it_came_from(app: Ap
 
     said = answered(response)
     capture = app.read(Capture, Prediction.parse(said["parameters"]["prediction"]).capture)
-    assert capture.inputs == {"distance": [2], "carrier": ["UA"]}
+    assert capture.inputs == {"distance": [2.0], "carrier": ["UA"]}
     assert capture.outputs == {"score": [6.0], "airline": ["UA"]}
     assert capture.shapes["distance"] == capture.shapes["score"] == (1, 1)
     assert (capture.version, capture.rows, capture.status) == (1, 1, 200)
@@ -168,11 +170,12 @@ def test_a_promotion_is_noticed_within_the_stated_staleness(app: App, publish: A
     run(post(body([1])), app)
     point(champion=2)
 
-    soon = answered(run(post(body([1]), at=NOON + handler.STALE / 2), app))
-    later = answered(run(post(body([1]), at=NOON + handler.STALE * 1.01), app))
-    standing = answered(run(post(body([1]), at=NOON + handler.STALE * 1.01), app))
+    soon = run(post(body([1]), at=NOON + timedelta(seconds=0.5)), app)
+    later = run(post(body([1]), at=NOON + timedelta(seconds=1.01)), app)
+    standing = run(post(body([1]), at=NOON + timedelta(seconds=1.01)), app)
 
-    assert (soon["model_version"], later["model_version"], standing["model_version"]) == ("1", "2", "2")
+    assert [answered(one)["model_version"] for one in (soon, later, standing)] == ["1", "2", "2"]
+    assert [one.headers["samara-alias-age-ms"] for one in (soon, later)] == ["500", "0"]
 
 
 class Filling(MemoryStore):
@@ -267,7 +270,7 @@ def test_a_model_that_fails_on_some_inputs_says_only_that(app: App, publish: Any
     assert why == "late: version 1 failed on these inputs"
 
 
-def test_an_answer_that_json_cannot_carry_is_refused_and_not_captured(
+def test_an_answer_that_json_cannot_carry_is_refused_and_captured_as_refused(
     app: App, store: MemoryStore, publish: Any, point: Any
 ) -> None:
     publish(1, 1e38)
@@ -275,8 +278,61 @@ def test_an_answer_that_json_cannot_carry_is_refused_and_not_captured(
 
     status, code, _ = refusal_of(post(body([1e38])), app)
 
-    assert (status, code) == (422, "not_finite")
+    (key,) = store.list("captures/")
+    capture = app.read(Capture, key)
+    assert (status, code) == (capture.status, capture.code) == (422, "not_finite")
+    assert capture.outputs["score"] == ["Infinity"]
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "code"),
+    [
+        (post(b"{"), 400, "bad_json"),
+        (post(body([1]), "/v2/models/late/versions/challenger/infer"), 503, "no_model"),
+        (post(body(["far"])), 400, "bad_input"),
+    ],
+)
+def test_a_refusal_leaves_its_record_too(
+    served: App, store: MemoryStore, event: HttpRequest, status: int, code: str
+) -> None:
+    response = run(event, served)
+
+    (key,) = store.list("captures/")
+    capture = served.read(Capture, key)
+    assert (response.status, json.loads(response.body)["code"]) == (status, code)
+    assert (capture.status, capture.code, capture.inputs) == (status, code, {})
+    assert response.headers["samara-prediction"] == capture.prediction
+    assert capture.noted["why"] == json.loads(response.body)["error"]
+
+
+def test_what_asks_for_a_model_that_is_not_there_leaves_nothing(served: App, store: MemoryStore) -> None:
+    assert refusal_of(post(body([1]), "/v2/models/other/infer"), served)[0] == 404
     assert not list(store.list("captures/"))
+
+
+def test_a_refusal_does_not_stand_in_the_way_of_the_same_id(app: App, publish: Any, point: Any) -> None:
+    publish(1, data=b"no model at all")
+    publish(2)
+    point(champion=1)
+    failed = run(post(body([7], id="order-1")), app)
+    point(champion=2)
+
+    again = run(post(body([7], id="order-1"), at=NOON + timedelta(seconds=2)), app)
+
+    assert (failed.status, again.status) == (503, 200)
+    assert app.read(Capture, Prediction.parse(again.headers["samara-prediction"]).capture).status == 200
+
+
+def test_a_version_that_failed_what_each_must_pass_is_not_served_whoever_asks(
+    app: App, publish: Any, point: Any
+) -> None:
+    publish(1, gates=(Gate(name="parity", passed=False, why="strays by 0.1"),))
+    point(champion=None)
+
+    status, code, why = refusal_of(post(body([1]), "/v2/models/late/versions/1/infer"), app)
+
+    assert (status, code) == (503, "model_unavailable")
+    assert "gate" in why
 
 
 def test_a_model_whose_weights_lie_in_a_file_is_not_loaded(
@@ -334,7 +390,7 @@ def test_server_health_and_listing_follow_the_protocol(app: App, publish: Any, p
     [
         ("/v2/nothing", 404, "unknown_path"),
         ("/v2/models/late/unload", 404, "unknown_path"),
-        ("/v2/repository/models/late/unload", 404, "unknown_path"),
+        ("/v2/repository/models/late/unload", 403, "not_ours"),
         ("/v2/models/Late", 404, "unknown_model"),
         ("/v2/models/other", 404, "unknown_model"),
         ("/v2/models/late/versions/9", 404, "unknown_version"),
@@ -373,19 +429,6 @@ LATENESS_INPUTS = (
 AIRLINE_ONLY = (Tensor(name="airline", datatype="BYTES", shape=(-1, 1)),)
 
 
-def test_binary_tensors_are_refused_with_the_way_out(app: App, publish: Any, point: Any) -> None:
-    publish(1)
-    point(champion=1)
-    event = post(b'{"inputs":[]}\0\0\0\0')
-
-    by_header = refusal_of(replace(event, headers={"inference-header-content-length": "13"}), app)
-    inputs = [{"name": "distance", "shape": [1, 1], "datatype": "FP32", "parameters": {"binary_data_size": 4}}]
-    by_parameter = refusal_of(post(json.dumps({"inputs": inputs}).encode()), app)
-
-    assert by_header[:2] == by_parameter[:2] == (415, "media_type")
-    assert "binary_data=False" in by_header[2]
-
-
 def test_a_corrupt_capture_is_not_the_clients_fault(app: App, store: MemoryStore, publish: Any, point: Any) -> None:
     publish(1)
     point(champion=1)
@@ -400,4 +443,113 @@ def test_a_run_refuses_by_raising_so_that_every_cloud_answers_alike(app: App) ->
     with pytest.raises(Rejected) as raised:
         run(post(b"{"), app)
 
-    assert raised.value.code == "bad_json"
+    assert raised.value.code == "unknown_model"
+
+
+def several(*events: HttpRequest, app: App) -> list[tuple[int, Any]]:
+    return [(response.status, json.loads(response.body)) for response in together(events, app)]
+
+
+def test_requests_that_came_together_are_captured_in_one_object_and_read_back_each_by_its_id(
+    app: App, store: MemoryStore, publish: Any, point: Any
+) -> None:
+    publish(1, 3, sheet=ROWWISE)
+    point(champion=1)
+
+    answers = several(post(body([1.0])), post(body([2.0, 4.0])), post(b"{"), app=app)
+
+    (key,) = store.list("captures/")
+    assert key.endswith(".3.jsonl")
+    assert [status for status, _ in answers] == [200, 200, 400]
+    assert [said["outputs"][0]["data"] for _, said in answers[:2]] == [[3.0], [6.0, 12.0]]
+    for _, said in answers[:2]:
+        capture = app.read(Capture, Prediction.parse(said["parameters"]["prediction"]).capture)
+        assert capture.digest == said["parameters"]["capture"]
+        assert capture.outputs["score"] == said["outputs"][0]["data"]
+    assert [one.status for _, one in captures.under(app, "captures/") if one] == [200, 200, 400]
+
+
+def test_one_request_that_breaks_the_run_does_not_break_the_others(app: App, publish: Any, point: Any) -> None:
+    publish(1, data=by_table(10.0, 20.0, 30.0), signature=TABLE, sheet=Sheet(columns=(), rowwise=True))
+    point(champion=1)
+
+    answers = several(*(post(place(index)) for index in (2, 7, 0)), app=app)
+
+    assert [status for status, _ in answers] == [200, 422, 200]
+    assert [said["outputs"][0]["data"] for status, said in answers if status == 200] == [[30.0], [10.0]]
+
+
+def test_an_id_of_the_client_is_kept_alone_so_that_it_is_found_again(
+    app: App, store: MemoryStore, publish: Any, point: Any
+) -> None:
+    publish(1, sheet=ROWWISE)
+    point(champion=1)
+    first = several(post(body([1], id="mine")), post(body([2])), post(body([3])), app=app)
+
+    again = several(post(body([1], id="mine")), app=app)
+
+    assert again[0] == first[0]
+    assert sorted(key.rpartition(".")[2] for key in store.list("captures/")) == ["json", "jsonl"]
+
+
+TABLE = Signature(
+    inputs=(Tensor(name="place", datatype="INT64", shape=(-1,)),),
+    outputs=(Tensor(name="value", datatype="FP32", shape=(-1,)),),
+)
+
+
+def by_table(*values: float) -> bytes:
+    """value = values[place]; a place that is not there is an error of the whole run."""
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["values", "place"], ["value"])],
+        "by_table",
+        [helper.make_tensor_value_info("place", TensorProto.INT64, [None])],
+        [helper.make_tensor_value_info("value", TensorProto.FLOAT, [None])],
+        [numpy_helper.from_array(np.array(values, dtype=np.float32), "values")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def place(index: int) -> bytes:
+    inputs = [{"name": "place", "shape": [1], "datatype": "INT64", "data": [index]}]
+    return json.dumps({"inputs": inputs}).encode()
+
+
+def keyed(key: str) -> HttpRequest:
+    return replace(post(body([1])), headers={"samara-key": key})
+
+
+def test_shares_send_each_key_always_to_the_same_version(app: App, publish: Any, point: Any) -> None:
+    publish(1)
+    publish(2)
+    point(champion=1, weights={1: 0.75, 2: 0.25})
+    callers = [str(number) for number in range(200)]
+
+    first = [answered(run(keyed(key), app))["model_version"] for key in callers]
+    again = [answered(run(keyed(key), app))["model_version"] for key in callers]
+
+    assert first == again
+    assert 20 < first.count("2") < 80
+
+
+def test_a_promotion_ends_the_shares(app: App, publish: Any, point: Any) -> None:
+    publish(1)
+    publish(2)
+    point(champion=1, weights={1: 0.5, 2: 0.5})
+    point(champion=2)
+
+    said = [answered(run(post(body([1])), app))["model_version"] for _ in range(20)]
+
+    assert set(said) == {"2"}
+
+
+def test_the_caller_is_written_down_and_never_told(served: App, store: MemoryStore) -> None:
+    event = replace(post(body([1])), caller="arn:aws:iam::1:user/ann")
+
+    response = run(event, served)
+
+    (key,) = store.list("captures/")
+    assert served.read(Capture, key).noted["caller"] == "arn:aws:iam::1:user/ann"
+    assert b"ann" not in response.body

@@ -1,6 +1,6 @@
-"""What a request may look like, and what is said about one that may not."""
+"""What may be asked of which address, and whether what is asked fits a model."""
 
-import json
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -8,107 +8,187 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.predict.protocol import asked, fitted, route
-from samara.core import strict
-from samara.core.records import Signature, Tensor
+from functions.predict import protocol
+from functions.predict.protocol import Fit, Route, fitted, route, row_count
+from functions.predict.wire import Asked, Wanted
+from samara.core.tensors import Spec, Value
 from samara.entry import refused
 from samara.errors import Rejected
 
-SIGNATURE = Signature(
-    inputs=(
-        Tensor(name="x", datatype="FP32", shape=(-1, 1)),
-        Tensor(name="image", datatype="UINT8", shape=(-1, 2, 2)),
-    ),
-    outputs=(Tensor(name="y", datatype="FP32", shape=(-1, 1)),),
-)
-X = {"name": "x", "shape": [2, 1], "datatype": "FP32", "data": [1, 2]}
-IMAGE = {"name": "image", "shape": [2, 2, 2], "datatype": "UINT8", "data": [0, 1, 2, 3, 4, 5, 6, 7]}
+INPUTS = (Spec("x", "FP32", (-1, 1)), Spec("image", "UINT8", (-1, 2, 2)))
+OUTPUTS = (Spec("y", "FP32", (-1, 1)), Spec("z", "BYTES", (-1,)))
+X = Value("FP32", (2, 1), struct.pack("<2f", 1, 2))
+IMAGE = Value("UINT8", (2, 2, 2), bytes(range(8)))
 
 
-def request(**changes: Any) -> dict[str, Any]:
-    return {"inputs": [X, IMAGE], **changes}
+def request(*wanted: str, **inputs: Value) -> Asked:
+    return Asked("", {}, tuple(inputs.items()), tuple(map(Wanted, wanted)), binary=False)
 
 
-def test_values_keep_their_order_and_rows_are_counted() -> None:
-    rows = fitted(asked(request(), "late"), SIGNATURE)
-
-    assert rows.count == 2
-    assert rows.tensors["x"].tolist() == [[1.0], [2.0]]
-    assert rows.tensors["image"].tolist() == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
-
-
-def test_a_column_may_leave_its_second_dimension_out() -> None:
-    rows = fitted(asked(request(inputs=[{**X, "shape": [2]}, IMAGE]), "late"), SIGNATURE)
-
-    assert rows.shapes["x"] == (2, 1)
+def shaped(value: Value, *shape: int) -> Value:
+    return value._replace(shape=shape)
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("path", "expected"),
     [
-        request(id="4f5e", parameters={"binary_data_output": True, "priority": 1}),
-        request(id="", model_name="late"),
-        request(outputs=[{"name": "y", "parameters": {"binary_data": False}}]),
-        request(outputs=[]),
-        request(inputs=[{**X, "parameters": {"content_type": "np"}}, IMAGE]),
-        request(inputs=[{**X, "data": [[1], [2]]}, IMAGE]),
+        ("/v2", Route("server")),
+        ("/v2/", Route("server")),
+        ("/v2/health/live", Route("live")),
+        ("/v2/health/ready", Route("ready")),
+        ("/v2/models", Route("models")),
+        ("/v2/repository/index", Route("index")),
+        ("/v2/models/late", Route("model", "late")),
+        ("/v2/models/late/ready", Route("model ready", "late")),
+        ("/v2/models/late/config", Route("config", "late")),
+        ("/v2/models/late/infer", Route("infer", "late")),
+        ("/v2/models/late/rows", Route("rows", "late")),
+        ("/v2/models/late/explain", Route("explain", "late")),
+        ("/v2/models/late/batch", Route("batch", "late")),
+        ("/v2/models/late/versions/7", Route("model", "late", "7")),
+        ("/v2/models/late/versions/champion/infer", Route("infer", "late", "champion")),
+        ("/v2/models/late/versions/challenger/ready", Route("model ready", "late", "challenger")),
+        ("/v2/models/late/versions/shadow/explain", Route("explain", "late", "shadow")),
     ],
 )
-def test_what_official_clients_send_is_understood(body: dict[str, Any]) -> None:
-    assert fitted(asked(body, "late"), SIGNATURE).count == 2
+def test_every_address_that_clients_use_has_a_meaning(path: str, expected: Route) -> None:
+    assert route(path) == expected
+
+
+def test_what_is_asked_is_posted_and_what_is_looked_up_is_got() -> None:
+    posted = {what for what in (*protocol.OF_MODEL.values(), *protocol.FIXED.values()) if Route(what).method == "POST"}
+
+    assert posted == {"infer", "rows", "explain", "batch", "index"}
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("path", "code"),
     [
-        (None, "body: must be an object"),
-        ([], "body: must be an object"),
-        ({}, "body: has no inputs"),
-        (request(inputs=None), "inputs: must be a list"),
-        (request(inputs=[]), "inputs: must be a list"),
-        (request(inputs=[1]), "input: must be an object"),
-        (request(input=1), "input: is not known here"),
-        (request(__proto__={}), "__proto__: is not known here"),
-        (request(id=7), "id: must be a string"),
-        (request(id="../x"), "id: must be a string"),
-        (request(id="a\r\nb"), "id: must be a string"),
-        (request(id="x" * 129), "id: must be a string"),
-        (request(parameters=[]), "parameters: must be an object"),
-        (request(model_name="other"), "model_name: names another model"),
-        (request(outputs={}), "outputs: must be a list"),
-        (request(outputs=[{"name": "z"}]), "z: is no output of this model; it answers y"),
-        (request(outputs=[{"name": "y"}, {"name": "y"}]), "outputs: names one tensor twice"),
-        (request(outputs=[{"name": 1}]), "output: its name must be a string"),
-        (request(inputs=[X]), "image: is missing from the inputs"),
-        (request(inputs=[X, X, IMAGE]), "inputs: names one tensor twice"),
-        (request(inputs=[X, IMAGE, {**X, "name": "q"}]), "q: is no input of this model; it takes x, image"),
-        (request(inputs=[{**X, "name": 5}, IMAGE]), "input: its name and datatype"),
-        (request(inputs=[{**X, "datatype": "FP64"}, IMAGE]), "x: has datatype FP64; this model takes FP32"),
-        (request(inputs=[{**X, "shape": [2, 2]}, IMAGE]), "x: has shape [2, 2]; this model takes [-1, 1]"),
-        (request(inputs=[{**X, "shape": [2, 1, 1]}, IMAGE]), "x: has shape [2, 1, 1]; this model takes"),
-        (request(inputs=[{**X, "shape": []}, IMAGE]), "x: has shape []; this model takes"),
-        (request(inputs=[{**X, "shape": [-2, 1]}, IMAGE]), "x: its shape must be"),
-        (request(inputs=[{**X, "shape": [True, 1]}, IMAGE]), "x: its shape must be"),
-        (request(inputs=[{**X, "shape": [2.0, 1]}, IMAGE]), "x: its shape must be"),
-        (request(inputs=[{**X, "shape": [1] * 20}, IMAGE]), "x: its shape must be"),
-        (request(inputs=[{**X, "shape": [3, 1]}, IMAGE]), "image: has 2 rows, but x has 3"),
-        (request(inputs=[{**X, "data": [1]}, IMAGE]), "x: has 1 values, but its shape [2, 1] holds 2"),
-        (request(inputs=[{**X, "data": [[1], [2, 3]]}, IMAGE]), "x: its lists are not nested"),
-        (request(inputs=[{**X, "data": "12"}, IMAGE]), "x: its data must be a list"),
-        (request(inputs=[{**X, "extra": 1}, IMAGE]), "extra: is not known here"),
-        (request(inputs=[{**X, "shape": [0, 1], "data": []}, {**IMAGE, "shape": [0, 2, 2], "data": []}]), "no rows"),
-        (request(inputs=[{**X, "shape": [2**31, 1]}, {**IMAGE, "shape": [2**31, 2, 2]}]), "send at most 100,000"),
-        (request(inputs=[{**X, "shape": [2**80, 2**80]}, IMAGE]), "x: has shape with enormous sizes"),
+        ("/v2/models/late/stats", "unknown_path"),
+        ("/v2/models/late/", "unknown_path"),
+        ("/v2/models/late/versions", "unknown_path"),
+        ("/v2/models/late/infer/more", "unknown_path"),
+        ("/v2/models/late/versions/1/infer/more", "unknown_path"),
+        ("/v2/logging", "unknown_path"),
+        ("/v2/systemsharedmemory/status", "unknown_path"),
+        ("/v2/models/Late", "unknown_model"),
+        ("/v2/models/../infer", "unknown_model"),
+        ("/v2/models/late/versions/0", "unknown_version"),
+        ("/v2/models/late/versions/01", "unknown_version"),
+        ("/v2/models/late/versions/latest/infer", "unknown_version"),
+        ("/v2/repository/models/late/load", "not_ours"),
+        ("/v2/repository/models/late/unload", "not_ours"),
     ],
 )
-def test_what_is_wrong_is_named_with_what_is_expected(body: Any, says: str) -> None:
+def test_every_other_address_is_refused_by_what_is_wrong_with_it(path: str, code: str) -> None:
     with pytest.raises(Rejected) as raised:
-        fitted(asked(body, "late"), SIGNATURE)
+        route(path)
+
+    assert raised.value.code == code
+    assert refused(raised.value).status == (403 if code == "not_ours" else 404)
+
+
+def test_a_request_that_fits_is_given_to_the_model_as_it_came() -> None:
+    values = fitted(request(image=IMAGE, x=X), INPUTS, OUTPUTS)
+
+    assert values == {"x": X, "image": IMAGE}
+    assert row_count(values, INPUTS) == Fit(INPUTS, OUTPUTS).rows(values) == 2
+
+
+def test_a_column_may_have_a_second_size_of_one_or_leave_it_out() -> None:
+    column, flat = Spec("x", "FP32", (-1, 1)), Spec("x", "FP32", (-1,))
+
+    assert fitted(request(x=shaped(X, 2)), (column,), ())["x"].shape == (2, 1)
+    assert fitted(request(x=shaped(X, 2, 1)), (flat,), ())["x"].shape == (2,)
+
+
+def test_only_inputs_with_an_open_first_size_have_rows() -> None:
+    threshold = Spec("threshold", "FP32", ())
+    kernel = Spec("kernel", "FP32", (1, 1))
+    one = Value("FP32", (), struct.pack("<f", 1))
+
+    values = fitted(request(x=X, threshold=one, kernel=shaped(one, 1, 1)), (INPUTS[0], threshold, kernel), OUTPUTS)
+
+    assert row_count(values, (INPUTS[0], threshold, kernel)) == 2
+    assert row_count({"threshold": one}, (threshold,)) == 1
+
+
+def test_a_model_may_take_tensors_without_values() -> None:
+    nothing = Value("FP32", (2, 0), b"")
+
+    assert fitted(request(x=nothing), (Spec("x", "FP32", (-1, 0)),), ()) == {"x": nothing}
+    assert fitted(request(x=shaped(nothing, 0)), (Spec("x", "FP32", (0,)),), ()) == {"x": shaped(nothing, 0)}
+
+
+def test_a_model_may_take_nothing_at_all() -> None:
+    assert fitted(request(), (), OUTPUTS) == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (request("q", x=X, image=IMAGE), "q: is no output of this model; it answers y, z"),
+        (request(x=X), "image: is missing from the inputs"),
+        (request(x=X, image=IMAGE, q=X), "q: is no input of this model; it takes x, image"),
+        (request(x=X._replace(datatype="FP64"), image=IMAGE), "x: has datatype FP64; this model takes FP32"),
+        (request(x=shaped(X, 1, 2), image=IMAGE), "x: has shape [1, 2]; this model takes [-1, 1]"),
+        (request(x=shaped(X, 2, 1, 1), image=IMAGE), "x: has shape [2, 1, 1]; this model takes"),
+        (request(x=shaped(X), image=IMAGE), "x: has shape []; this model takes"),
+        (request(x=shaped(X, 2**60, 2), image=IMAGE), "x: has shape with enormous sizes"),
+        (request(x=shaped(X, 3, 1), image=IMAGE), "image: has 2 rows, but x has 3"),
+        (request(x=shaped(X, 0, 1), image=shaped(IMAGE, 0, 2, 2)), "x: has no rows; send at least one"),
+        (request(x=shaped(X, 100_001, 1), image=shaped(IMAGE, 100_001, 2, 2)), "send at most 100,000"),
+    ],
+)
+def test_what_does_not_fit_is_named_with_what_is_expected(asked: Asked, says: str) -> None:
+    with pytest.raises(Rejected) as raised:
+        fitted(asked, INPUTS, OUTPUTS)
 
     assert says in str(raised.value)
 
 
-def outcome(work: Callable[[], object]) -> tuple[int, str]:
+def test_a_model_is_described_as_the_protocol_and_as_triton_do() -> None:
+    described = protocol.metadata("late", (1, 2), INPUTS, OUTPUTS, version=2)
+
+    assert described == {
+        "name": "late",
+        "versions": ["1", "2"],
+        "platform": "onnxruntime_onnx",
+        "inputs": [
+            {"name": "x", "datatype": "FP32", "shape": [-1, 1]},
+            {"name": "image", "datatype": "UINT8", "shape": [-1, 2, 2]},
+        ],
+        "outputs": [
+            {"name": "y", "datatype": "FP32", "shape": [-1, 1]},
+            {"name": "z", "datatype": "BYTES", "shape": [-1]},
+        ],
+        "parameters": {"version": 2},
+    }
+    assert protocol.config("late", INPUTS, OUTPUTS)["input"][1] == {
+        "name": "image",
+        "data_type": "TYPE_UINT8",
+        "dims": [2, 2],
+    }
+    assert protocol.config("late", INPUTS, OUTPUTS)["output"][1]["data_type"] == "TYPE_STRING"
+
+
+def test_a_model_whose_tensors_do_not_all_have_rows_is_not_batched_by_triton() -> None:
+    config = protocol.config("late", (*INPUTS, Spec("threshold", "FP32", ())), OUTPUTS)
+
+    assert config["max_batch_size"] == 0
+    assert [one["dims"] for one in config["input"]] == [[-1, 1], [-1, 2, 2], []]
+
+
+def test_the_repository_lists_what_is_ready_and_why_something_is_not() -> None:
+    listed = protocol.index([("late", 2, ""), ("new", 1, "has no champion")])
+
+    assert [(one["name"], one["version"], one["state"]) for one in listed] == [
+        ("late", "2", "READY"),
+        ("new", "1", "UNAVAILABLE"),
+    ]
+
+
+def outcome(work: Callable[[], Any]) -> tuple[int, str]:
     """The HTTP status this work comes to, and what is said; whatever is not `Rejected` passes through."""
     try:
         work()
@@ -117,46 +197,16 @@ def outcome(work: Callable[[], object]) -> tuple[int, str]:
     return 200, ""
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
-    max_leaves=8,
-)
+@given(st.text(max_size=60))
+def test_any_path_is_known_or_refused_in_words(path: str) -> None:
+    status, said = outcome(lambda: route("/v2" + path))
 
-
-def places(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The path to everything inside a JSON value."""
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [here, *(place for key, item in inside for place in places(item, (*here, key)))]
-
-
-def changed(value: Any, place: tuple[Any, ...], new: Any) -> Any:
-    if not place:
-        return new
-    copy = dict(value) if isinstance(value, dict) else list(value)
-    copy[place[0]] = changed(value[place[0]], place[1:], new)
-    return copy
-
-
-@given(st.sampled_from(places(request(id="a", outputs=[{"name": "y"}]))), JSON)
-def test_any_value_in_any_place_is_taken_or_refused_in_words(place: tuple[Any, ...], new: Any) -> None:
-    data = json.dumps(changed(request(id="a", outputs=[{"name": "y"}]), place, new)).encode("utf-8", "surrogatepass")
-
-    status, said = outcome(lambda: fitted(asked(strict.value(data), "late"), SIGNATURE))
-
-    assert status in (200, 400, 413)
+    assert status in (200, 403, 404)
     assert len(said) < 500
 
 
-@given(st.binary(max_size=200))
-def test_any_bytes_are_taken_or_refused_in_words(data: bytes) -> None:
-    status, _ = outcome(lambda: asked(strict.value(data), "late"))
+@given(st.lists(st.integers(0, 2**63 - 1) | st.sampled_from([0, 1, 2]), max_size=4))
+def test_any_shape_fits_or_is_refused_in_words(shape: list[int]) -> None:
+    status, said = outcome(lambda: fitted(request(x=shaped(X, *shape), image=IMAGE), INPUTS, OUTPUTS))
 
-    assert status in (200, 400)
-
-
-@given(st.text(max_size=60))
-def test_any_path_is_known_or_refused_in_words(path: str) -> None:
-    status, _ = outcome(lambda: route("/v2" + path))
-
-    assert status in (200, 404)
+    assert status == (200 if shape in ([2], [2, 1]) else 400 if len(said) else 413)

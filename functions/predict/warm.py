@@ -1,0 +1,67 @@
+"""What a warm process keeps: the values used last, each made once. Pure."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from contextlib import suppress
+from threading import Lock
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Kept(Generic[K, V]):
+    """The values used last, as many as weigh `most` together. A value is made once, however many threads ask."""
+
+    def __init__(self, most: float, weigh: Callable[[V], float] = lambda _: 1) -> None:
+        self._most = most
+        self._weigh = weigh
+        self._lock = Lock()
+        self._values: OrderedDict[K, V] = OrderedDict()
+        self._making: dict[K, Future[V]] = {}
+
+    def get(self, key: K, make: Callable[[], V]) -> V:
+        """The value at `key`, made now if it is not there. What fails to be made is not kept."""
+        found = self.peek(key)
+        if found is not None:
+            return found
+        with self._lock:
+            found = self._values.get(key)
+            if found is not None:  # made a moment ago
+                return found
+            future = self._making.get(key)
+            mine = future is None
+            future = self._making.setdefault(key, Future())
+        if not mine:
+            return future.result()
+        try:
+            value = self.put(key, make())
+            future.set_result(value)
+        except BaseException as error:
+            future.set_exception(error)
+            raise
+        finally:
+            del self._making[key]
+        return value
+
+    def peek(self, key: K) -> V | None:
+        """The value at `key` if it is there by now."""
+        found = self._values.get(key)
+        if found is not None:
+            with suppress(KeyError):  # somebody has just let go of it
+                self._values.move_to_end(key)
+        return found
+
+    def put(self, key: K, value: V) -> V:
+        """Keep `value` in place of what was there, and let go of what was not used for longest.
+
+        Who still works with that keeps it alive. The newest always stays.
+        """
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            weight = sum(map(self._weigh, self._values.values()))
+            while weight > self._most and len(self._values) > 1:
+                weight -= self._weigh(self._values.popitem(last=False)[1])
+        return value

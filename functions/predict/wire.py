@@ -1,0 +1,468 @@
+"""Requests and answers as bytes: JSON, JSON followed by raw tensors, and either of them compressed. Pure.
+
+A body is read by the fastest parser there is and then proven to mean one thing only; where that fails, or anything is
+refused, `strict` reads it again and has the word. What is not in the protocol is refused by name, so that a typing
+mistake is not silently ignored.
+"""
+
+import re
+import zlib
+from collections.abc import Mapping
+from functools import lru_cache
+from heapq import nlargest
+from math import inf, isnan, prod
+from struct import Struct
+from typing import Any, NamedTuple
+
+import orjson
+
+from functions.predict import tensors
+from samara.core import strict
+from samara.core.strict import shown
+from samara.core.tensors import TEXT, WIDTH, Value
+from samara.errors import Rejected
+from samara.events import HttpResponse
+
+JSON = "application/json"
+RAW = "application/octet-stream"
+HEADER = "inference-header-content-length"
+
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+=/-]{0,127}")
+REQUEST = frozenset(("id", "parameters", "inputs", "outputs", "model_name"))
+INPUT = frozenset(("name", "shape", "datatype", "data", "parameters"))
+OUTPUT = frozenset(("name", "parameters"))
+MOST_TENSORS = 2048  # inputs of one request
+MOST_DIMENSIONS = 16
+LONGEST = 2**63 - 1  # of one dimension, as models count
+
+INFLATES = 100  # times, beyond which a compressed body is taken for an attack; zeros deflate about 1,000 times
+INFLATES_FREELY = 1 << 20  # bytes, up to which it may be as dense as it likes: an image that is all black
+MOST_MEMBERS = 100  # of one gzip body: enough for 6 MiB in blocks of 64 KiB
+WORTH_COMPRESSING = 32 << 10  # bytes of an answer; below, compressing takes longer than sending
+
+BACKSLASH = ord("\\")
+LENGTH = Struct("<I")
+NOTHING = memoryview(b"")
+BASE = bytes.__basicsize__ - 1  # where a bytes object, itself at a multiple of 16, begins to hold its bytes
+REMEMBERED = 1 << 10  # bytes of JSON before raw tensors: what a client says again and again is read once
+ALIGNED = 8  # bytes of the widest number
+UNPROVEN = -(1 << 60)  # more colons than there can be: `strict` must judge
+
+
+class Wanted(NamedTuple):
+    """One output as the client asks for it. `binary` is None where the request's own wish holds; `classes` is how
+    many of the largest values to name instead of giving all, 0 for all."""
+
+    name: str
+    binary: bool | None = None
+    classes: int = 0
+
+
+class Asked(NamedTuple):
+    """A well-formed request, before anybody asked which model it is for. `wanted` is empty for all outputs.
+
+    `inputs` are in the order in which they were sent. `binary` says whether answers go out raw unless told otherwise.
+    Requests that say the same may share `parameters`, so nobody writes into them.
+    """
+
+    id: str
+    parameters: dict[str, Any]
+    inputs: tuple[tuple[str, Value], ...]
+    wanted: tuple[Wanted, ...]
+    binary: bool
+
+
+def asked(headers: Mapping[str, str], body: bytes, model: str) -> Asked:
+    """The request in a body, or `Rejected` with what is wrong with it.
+
+    Tensors that follow the JSON are views of `body`: nothing is copied but what would be misaligned.
+    """
+    head, whole, at = parts(headers, body)
+    frequent = whole is not NOTHING and len(head) <= REMEMBERED
+    return filled(remembered(head, model) if frequent else read(head, model), whole, at)
+
+
+def read(head: bytes, model: str) -> Asked:
+    """The request in JSON. The data of a raw tensor is, for now, how many bytes it has."""
+    try:
+        said = orjson.loads(head)
+    except ValueError:  # no JSON at all, or 1e400, which is left to the reader of the number
+        return understood(strict.value(head), model)[0]
+    try:
+        request, colons = understood(said, model)
+    except Rejected:
+        strict.value(head)
+        raise
+    if colons != head.count(b":") or (BACKSLASH in head and b"\\u" in head):  # of two equal keys, only one was seen
+        strict.value(head)
+    return request
+
+
+remembered = lru_cache(256)(read)
+"""Who asks with raw tensors says nearly always the same before them."""
+
+
+def filled(request: Asked, whole: memoryview, at: int) -> Asked:
+    """The request with its raw tensors, which stand in `whole` from `at`."""
+    inputs = []
+    for name, value in request.inputs:
+        if type(value[2]) is int:
+            size = value[2]
+            value = raw(cutting(whole, at, size, name), name, value[0], value[1])  # noqa: PLW2901  # now with its data
+            at += size
+        inputs.append((name, value))
+    if at != len(whole):
+        why = f"has {len(whole) - at:,} bytes after its last tensor; each raw tensor says its binary_data_size"
+        raise Rejected("body", why, code="bad_request")
+    return Asked(request[0], request[1], tuple(inputs), request[3], request[4])
+
+
+def parts(headers: Mapping[str, str], body: bytes) -> tuple[bytes, memoryview, int]:
+    """The JSON of a body, and the whole of it with where its raw tensors begin."""
+    if "content-encoding" in headers:
+        body = inflated(body, headers["content-encoding"].strip().lower())
+    elif len(body) > strict.LARGEST:
+        raise too_large(f"has {len(body):,} bytes")
+    said = headers.get(HEADER)
+    if said is None:
+        if headers.get("content-type", JSON) != JSON:
+            strict.media_type(headers, JSON)
+        return body, NOTHING, 0
+    if headers.get("content-type", RAW) != RAW:
+        strict.media_type(headers, RAW, JSON)
+    length = int(said) if said.isascii() and said.isdigit() and len(said) < 10 else 0
+    if not 0 < length <= len(body):
+        why = f"must be how many of the {len(body):,} bytes are JSON; raw tensors follow it"
+        raise Rejected(HEADER, why, code="bad_request")
+    return body[:length], memoryview(body), length
+
+
+def too_large(has: str) -> Rejected:
+    return Rejected("body", f"{has}; {strict.LARGEST:,} are the most", code="too_large")
+
+
+def inflated(body: bytes, coding: str) -> bytes:
+    """A compressed body as it was, if it is whole, and neither too large nor suspiciously dense."""
+    if coding not in ("gzip", "deflate", "identity"):
+        raise Rejected("content-encoding", "send gzip, deflate or identity", code="media_type")
+    if len(body) > strict.LARGEST:
+        raise too_large(f"has {len(body):,} bytes")
+    if coding == "identity":
+        return body
+    most = min(strict.LARGEST, max(INFLATES_FREELY, INFLATES * len(body)))
+    pieces: list[bytes] = []
+    size, rest = 0, body
+    while rest and len(pieces) < (MOST_MEMBERS if coding == "gzip" else 1):
+        member = zlib.decompressobj(zlib.MAX_WBITS | (16 if coding == "gzip" else 0))
+        try:
+            pieces.append(member.decompress(rest, most - size + 1))
+        except zlib.error as error:
+            raise Rejected("body", f"is not {coding}, as its content-encoding says", code="bad_encoding") from error
+        size += len(pieces[-1])
+        if size > most:
+            raise too_large(f"has more than {most:,} bytes when decompressed")
+        if not member.eof:
+            raise Rejected("body", f"its {coding} ends too early", code="bad_encoding")
+        rest = member.unused_data
+    if rest:
+        raise Rejected("body", f"goes on after the end of its {coding}", code="bad_encoding")
+    return b"".join(pieces)
+
+
+def understood(said: Any, model: str) -> tuple[Asked, int]:
+    """The request that parsed JSON makes, and how many colons it was written with if no object has a key twice."""
+    if type(said) is not dict or not said.keys() <= REQUEST or "inputs" not in said:
+        raise strange(said, "body", ("inputs",), ("id", "parameters", "outputs", "model_name"))
+    if said.get("model_name", model) != model:
+        raise Rejected("model_name", f"names another model than the address, {model}", code="bad_request")
+    colons = len(said)
+    given = said["inputs"]
+    if type(given) is not list or len(given) > MOST_TENSORS:
+        why = f"must be a list of tensors with one for each input, at most {MOST_TENSORS:,}"
+        raise Rejected("inputs", why, code="bad_request")
+    inputs = []
+    for tensor in given:
+        name, value, more = one_input(tensor)
+        inputs.append((name, value))
+        colons += more
+    wanted: tuple[Wanted, ...] = ()
+    if "outputs" in said:
+        wanted, more = outputs_of(said["outputs"])
+        colons += more
+    if len(inputs) > 1 and len(dict(inputs)) != len(inputs):
+        raise Rejected("inputs", "names one tensor twice", code="bad_request")
+    parameters: dict[str, Any] = {}
+    binary = False
+    if "parameters" in said:
+        parameters = object_of(said["parameters"])
+        binary = switch(parameters, "binary_data_output") or False
+        colons += 1 if binary and len(parameters) == 1 else spoken(parameters)
+    id = ""  # noqa: A001  # as the protocol names it
+    if "id" in said:
+        id = client_id(said["id"])  # noqa: A001
+        colons += id.count(":")
+    return Asked(id, parameters, tuple(inputs), wanted, binary), colons
+
+
+def strange(said: Any, where: str, must: tuple[str, ...], may: tuple[str, ...]) -> Rejected:
+    """What is wrong with something that is not an object with these fields."""
+    if not isinstance(said, dict):
+        return Rejected(where, f"must be an object with {', '.join(must)}", code="bad_request")
+    for name in must:
+        if name not in said:
+            return Rejected(where, f"has no {name}", code="bad_request")
+    name = next(name for name in said if name not in must + may)
+    why = f"is not known here; {where} may have {', '.join(must + may)}"
+    return Rejected(shown(name), why, code="unknown_field")
+
+
+def object_of(said: Any) -> dict[str, Any]:
+    if type(said) is not dict:
+        raise Rejected("parameters", "must be an object", code="bad_request")
+    return said
+
+
+def switch(parameters: dict[str, Any], name: str) -> bool | None:
+    said = parameters.get(name)
+    if said is None or type(said) is bool:
+        return said
+    raise Rejected(name, "must be true or false", code="bad_request")
+
+
+def spoken(said: Any, deep: int = 0) -> int:
+    """How many colons a JSON value was written with, if no object in it has a key twice."""
+    if type(said) is str:
+        return said.count(":")
+    if deep > MOST_DIMENSIONS:
+        return UNPROVEN
+    if type(said) is dict:
+        return len(said) + sum(spoken(key) + spoken(value, deep + 1) for key, value in said.items())
+    if type(said) is list:
+        return sum(spoken(value, deep + 1) for value in said)
+    return 0
+
+
+def client_id(given: Any) -> str:
+    if given == "" or (type(given) is str and ID.fullmatch(given)):
+        return str(given)
+    why = "must be a string of at most 128 letters, digits and ._:@+=/-, starting with a letter or digit"
+    raise Rejected("id", why, code="bad_id")
+
+
+def one_input(said: Any) -> tuple[str, Value, int]:
+    """A tensor by its name, and its colons."""
+    try:
+        name, datatype, shape = said["name"], said["datatype"], said["shape"]
+    except (KeyError, TypeError) as error:
+        raise strange(said, "input", TENSOR, ("data", "parameters")) from error
+    if type(name) is not str or type(datatype) is not str:
+        raise Rejected("input", "its name and datatype must be strings", code="bad_request")
+    shape = shape_of(shape, name)
+    colons = len(said) + name.count(":")
+    if len(said) != 4 or "data" not in said:  # not the simplest and most frequent kind
+        if not said.keys() <= INPUT:
+            raise strange(said, "input", TENSOR, ("data", "parameters"))
+        size, more = raw_size(said, name)
+        colons += more
+        if size is not None:
+            return name, Value(datatype, shape, size), colons
+    values = tensors.flat(said["data"], shape, name)
+    value = Value(datatype, shape, tensors.decode(values, datatype, name))
+    if datatype == TEXT:
+        colons += "".join(values).count(":")
+    return name, value, colons
+
+
+TENSOR = ("name", "shape", "datatype")
+
+
+def raw_size(said: dict[str, Any], name: str) -> tuple[int | None, int]:
+    """How many raw bytes a tensor has, None if its data stands in the JSON; and the colons of its parameters."""
+    parameters = object_of(said.get("parameters", {}))
+    size = parameters.get("binary_data_size")
+    if size is None:
+        within_reach(parameters, name)
+        if "data" not in said:
+            raise Rejected(shown(name), "has no data, and no binary_data_size in its parameters", code="bad_request")
+        return None, spoken(parameters)
+    if "data" in said:
+        raise Rejected(shown(name), "has both data and binary_data_size; send one", code="bad_request")
+    if type(size) is not int or size < 0:
+        raise Rejected(shown(name), "its binary_data_size must be how many bytes it has", code="bad_request")
+    return size, 1 if len(parameters) == 1 else spoken(parameters)
+
+
+def shape_of(said: Any, name: str) -> tuple[int, ...]:
+    if type(said) is list and len(said) <= MOST_DIMENSIONS:
+        for size in said:
+            if type(size) is not int or not 0 <= size <= LONGEST:
+                break
+        else:
+            return tuple(said)
+    why = f"its shape must be a list of at most {MOST_DIMENSIONS} sizes, none negative or enormous"
+    raise Rejected(shown(name), why, code="bad_request")
+
+
+def within_reach(parameters: dict[str, Any], name: str) -> None:
+    for parameter in parameters:
+        if parameter.startswith("shared_memory"):
+            why = "is in shared memory, which is not read or written here; send it with the request"
+            raise Rejected(shown(name), why, code="bad_request")
+
+
+def cutting(whole: memoryview, at: int, size: int, name: str) -> Any:
+    """The `size` bytes from `at`. Models read numbers in place, and not every machine can where those straddle words:
+    what does not begin at a multiple of `ALIGNED` is copied to where it does."""
+    data = whole[at : at + size]
+    if len(data) != size:
+        why = f"says it has {size:,} raw bytes, but {len(data):,} are left in the body"
+        raise Rejected(shown(name), why, code="bad_request")
+    return bytes(data) if (BASE + at) % ALIGNED else data
+
+
+def raw(data: Any, name: str, datatype: str, shape: tuple[int, ...]) -> Value:
+    """The tensor in these bytes."""
+    if datatype == TEXT:
+        return Value(TEXT, shape, strings(data, prod(shape), name))
+    width = WIDTH.get(datatype)
+    if width is None:
+        raise tensors.not_served(name, datatype)
+    if prod(shape) * width != len(data):
+        why = f"has {len(data):,} raw bytes, which is not what its shape and {datatype} take"
+        raise Rejected(shown(name), why, code="bad_input")
+    if datatype == "BOOL" and bytes(data).translate(None, b"\0\1"):
+        raise Rejected(shown(name), "has bytes other than 0 and 1 where BOOL needs one of them", code="bad_input")
+    return Value(datatype, shape, data)
+
+
+def strings(data: Any, count: int, name: str) -> list[bytes]:
+    """Byte strings, each behind its length."""
+    found: list[bytes] = []
+    at, end = 0, len(data)
+    while at < end:
+        start = at + LENGTH.size
+        at = start + LENGTH.unpack_from(data, at)[0] if start <= end else end + 1
+        if at > end:
+            why = f"its string {len(found) + 1:,} is longer than its raw bytes; each has its length before it"
+            raise Rejected(shown(name), why, code="bad_input")
+        found.append(bytes(data[start:at]))
+    if len(found) != count:
+        raise Rejected(shown(name), f"has {len(found):,} strings, which is not what its shape takes", code="bad_input")
+    return found
+
+
+def outputs_of(said: Any) -> tuple[tuple[Wanted, ...], int]:
+    """Which outputs are wanted and how, and their colons."""
+    if type(said) is not list:
+        raise Rejected("outputs", 'must be a list of {"name": …}', code="bad_request")
+    wanted, colons = [], 0
+    for output in said:
+        if type(output) is not dict or not output.keys() <= OUTPUT or "name" not in output:
+            raise strange(output, "output", ("name",), ("parameters",))
+        name = output["name"]
+        if type(name) is not str:
+            raise Rejected("output", "its name must be a string", code="bad_request")
+        colons += len(output) + name.count(":")
+        parameters = object_of(output.get("parameters", {}))
+        if parameters:
+            colons += spoken(parameters)
+            within_reach(parameters, name)
+        wanted.append(Wanted(name, switch(parameters, "binary_data"), classes(parameters.get("classification", 0))))
+    if len({one.name for one in wanted}) != len(wanted):
+        raise Rejected("outputs", "names one tensor twice", code="bad_request")
+    return tuple(wanted), colons
+
+
+def classes(said: Any) -> int:
+    if type(said) is not int or said < 0:
+        raise Rejected("classification", "must be how many classes to name", code="bad_request")
+    return said
+
+
+def answer(
+    asked: Asked,
+    *,
+    model: str,
+    version: str,
+    id: str,  # noqa: A002  # as the protocol names it
+    parameters: dict[str, Any],
+    outputs: Mapping[str, Value],
+    accept_encoding: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> HttpResponse:
+    """The answer of a model, of all `outputs` or of those that were wanted, each as it was wanted.
+
+    `headers` go out besides those that say what the body is.
+    """
+    told: list[dict[str, Any]] = []
+    follow: list[Any] = []
+    for wanted in asked.wanted or map(Wanted, outputs):
+        name, binary, most = wanted
+        value = outputs[name] if not most else classified(outputs[name], most, name)
+        if binary or (binary is None and asked.binary):
+            data = joined(value.data) if value.datatype == TEXT else value.data
+            size = memoryview(data).nbytes
+            told.append(
+                {
+                    "name": name,
+                    "datatype": value.datatype,
+                    "shape": value.shape,
+                    "parameters": {"binary_data_size": size},
+                }
+            )
+            follow.append(data)
+        else:
+            data = tensors.encode(value, name)
+            told.append({"name": name, "datatype": value.datatype, "shape": value.shape, "data": data})
+    said = {"model_name": model, "model_version": version, "id": id, "parameters": parameters, "outputs": told}
+    body = orjson.dumps(said)
+    sent = {"content-type": JSON, **(headers or {})}
+    if follow:
+        sent["content-type"], sent[HEADER] = RAW, str(len(body))
+        body = b"".join((body, *follow))
+    if accept_encoding and len(body) >= WORTH_COMPRESSING:
+        body = deflated(body, accept_encoding, sent)
+    return HttpResponse(200, body, sent)
+
+
+def joined(texts: list[bytes]) -> bytes:
+    """Byte strings as one, each behind its length."""
+    return b"".join([part for text in texts for part in (LENGTH.pack(len(text)), text)])
+
+
+def classified(value: Value, most: int, name: str) -> Value:
+    """The `most` largest numbers of each row as `number:index`, the largest first, of equal ones the earlier."""
+    if value.datatype in (TEXT, "BOOL"):
+        raise Rejected(name, f"answers with {value.datatype}, which cannot be ranked", code="bad_output")
+    numbers = [-inf if isnan(number) else number for number in tensors.plain(value, name)]
+    rows = value.shape[0] if len(value.shape) > 1 else 1
+    each = len(numbers) // rows if rows else 0
+    found: list[bytes] = []
+    for start in range(0, rows * each, each or 1):
+        best = nlargest(most, range(start, start + each), key=numbers.__getitem__)
+        found += [f"{numbers[at]}:{at - start}".encode() for at in best]
+    top = min(most, each)
+    return Value(TEXT, (rows, top) if len(value.shape) > 1 else (top,), found)
+
+
+def deflated(body: bytes, accepted: str, headers: dict[str, str]) -> bytes:
+    """`body` in the first coding of ours that the client accepts, said in its headers; as it is if there is none."""
+    headers["vary"] = "accept-encoding"
+    for coding, bits in (("gzip", zlib.MAX_WBITS | 16), ("deflate", zlib.MAX_WBITS)):
+        if accepts(accepted, coding):
+            headers["content-encoding"] = coding
+            work = zlib.compressobj(1, zlib.DEFLATED, bits)
+            return work.compress(body) + work.flush()
+    return body
+
+
+def accepts(accepted: str, coding: str) -> bool:
+    """
+    >>> accepts("br, gzip;q=0.5", "gzip"), accepts("gzip;q=0", "gzip"), accepts("*", "deflate"), accepts("br", "gzip")
+    (True, False, True, False)
+    """
+    weights: dict[str, str] = {}
+    for part in accepted.lower().replace(" ", "").split(","):
+        name, _, weight = part.partition(";q=")
+        weights[name] = weight or "1"
+    return weights.get(coding, weights.get("*", "0")).strip("0.") != ""

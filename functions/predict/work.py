@@ -1,0 +1,186 @@
+"""One request on its way to its answer: what is known of it, what is captured of it, and what it is told. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from functions.predict import guardrails, protocol, receipt, rows, tensors, wire
+from functions.predict.policy import Policy
+from functions.predict.protocol import Fit, Route
+from functions.predict.routing import Standing
+from functions.predict.rows import Rows
+from functions.predict.wire import Asked
+from samara.core import sealed
+from samara.core.keys import Prediction
+from samara.core.sealed import Maker
+from samara.core.sheet import Sheet
+from samara.core.tensors import Spec, Value
+from samara.errors import Rejected, SamaraError
+from samara.events import HttpRequest
+
+MOST_TOGETHER = 10_000  # rows in one run of a model, which bounds what its intermediate values take
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A `ModelVersion`, as far as an answer needs it. `link` is its key and its digest, `names` are its outputs'.
+
+    `unsound` says which gates it failed that each served version must pass. `rowwise` says that rows of several
+    requests may be asked together.
+    """
+
+    model: str
+    number: int
+    link: tuple[str, str]
+    artifact: str
+    inputs: tuple[Spec, ...]
+    outputs: tuple[Spec, ...]
+    names: tuple[str, ...]
+    sheet: Sheet | None
+    unsound: str
+    fit: Fit
+    rowwise: bool
+
+
+@dataclass(slots=True)
+class Work:
+    """`error` ends it, and is captured too. `seconds` are those of the run of the model, which others may share.
+
+    `age_ms` is how old the alias was by which the version was found, and `move` the number of its newest move, or
+    None where a version was asked for by its number. `said` is the answer to rows.
+    """
+
+    event: HttpRequest
+    route: Route
+    standing: Standing
+    policy: Policy
+    age_ms: int
+    prediction: Prediction
+    move: int | None = None
+    asked: Asked | None = None
+    rows: Rows | None = None
+    said: dict[str, Any] = field(default_factory=dict)
+    version: Version | None = None
+    values: dict[str, Value] = field(default_factory=dict)
+    count: int = 0
+    outputs: dict[str, Value] = field(default_factory=dict)
+    vetoed: dict[int, tuple[str, str]] = field(default_factory=dict)
+    seconds: float = 0.0
+    capture: str = ""
+    error: SamaraError | None = None
+
+    @property
+    def model(self) -> str:
+        return self.route.model
+
+    @property
+    def id(self) -> str:
+        """The id that the client gave it, under which it may come again; empty if it gave none."""
+        return self.asked.id if self.asked else self.rows.id if self.rows else ""
+
+
+def groups(works: Iterable[Work]) -> list[list[Work]]:
+    """Those that may share a run of the model: of one version that is row-wise, with tensors that fit together."""
+    found: list[list[Work]] = []
+    latest: dict[Any, tuple[list[Work], int]] = {}
+    for work in works:
+        version = work.version
+        if version is None or not version.rowwise:
+            found.append([work])
+            continue
+        form = (version.artifact, *((name, value.shape[1:]) for name, value in work.values.items()))
+        group, many = latest.get(form, ([], MOST_TOGETHER))
+        if many + work.count > MOST_TOGETHER:
+            group, many = [], 0
+            found.append(group)
+        group.append(work)
+        latest[form] = (group, many + work.count)
+    return found
+
+
+def judge(work: Work) -> None:
+    """Hold the answer against the guardrails, and against what its form can carry."""
+    version, policy = work.version, work.policy
+    if work.error or version is None:
+        return
+    try:
+        if policy.guardrails:
+            work.vetoed = guardrails.vetoes(policy, version.sheet, work.values, work.outputs, work.count)
+        if work.asked:
+            speakable(work.asked, work.outputs)
+            for row, (rule, why) in work.vetoed.items():
+                raise Rejected(rule, f"vetoes row {row + 1}: {why}", code="vetoed")
+        if work.rows:
+            work.said = rows.answer(work.outputs, work.rows, version.sheet, work.vetoed)
+    except SamaraError as error:
+        work.error = error
+
+
+def speakable(asked: Asked, outputs: dict[str, Value]) -> None:
+    """Refuse an answer with values that JSON cannot carry, before it is captured as one that was given."""
+    for wanted in asked.wanted or map(wire.Wanted, outputs):
+        raw = asked.binary if wanted.binary is None else wanted.binary
+        if not raw and not wanted.classes:
+            tensors.encode(outputs[wanted.name], wanted.name)
+
+
+def body(work: Work, maker: Maker, status: int, code: str) -> dict[str, Any]:
+    """The body of the capture, the same as `samara.core.records.Capture` has."""
+    version, every = work.version, {**work.values, **work.outputs}
+    inputs, masked = kept(work)
+    said = sealed.body(
+        "Capture",
+        maker,
+        made_from=[{"key": version.link[0], "digest": version.link[1]}] if version else None,
+        model=work.model,
+        prediction=work.prediction.id,
+        rows=work.count,
+        status=status,
+        inputs=inputs,
+        outputs={name: receipt.captured(value, work.count) for name, value in work.outputs.items()},
+        shapes={name: list(value.shape) for name, value in every.items()} or None,
+        masked=list(masked) or None,
+        code=code or None,
+        noted=noted(work),
+    )
+    return {**said, "version": version.number if version else None}
+
+
+def kept(work: Work) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The inputs that may be captured, and the names of the others."""
+    if not work.policy.capture.inputs:
+        return {}, tuple(work.values)
+    inputs = {name: receipt.captured(value, work.count) for name, value in work.values.items()}
+    sheet = work.version.sheet if work.version else None
+    return sheet.masked(inputs) if sheet else (inputs, ())
+
+
+def noted(work: Work) -> dict[str, Any]:
+    """What is true of this request alone, and outside the digest."""
+    said = {
+        "at": work.event.at.isoformat(),
+        "seconds": round(work.seconds, 6),
+        "id": work.id,
+        "traceparent": protocol.traceparent(work.event.headers),
+        "caller": work.event.caller,
+        "move": work.move,
+        "why": str(work.error)[:300] if work.error else None,
+        "vetoed": {str(row + 1): rule for row, (rule, _) in work.vetoed.items()},
+    }
+    return {name: value for name, value in said.items() if value not in (None, "", {})}
+
+
+def receipt_of(work: Work, version: Version) -> dict[str, Any]:
+    """What answered, how it came to be live, how long it took, and where it is written down."""
+    said = {
+        "prediction": work.prediction.id,
+        "version": version.number,
+        "digest": version.artifact,
+        "record": version.link[1],
+        "milliseconds": round(work.seconds * 1000, 3),
+    }
+    if work.move is not None:
+        said["move"] = work.move
+    if work.capture:
+        said["capture"] = work.capture
+    return said

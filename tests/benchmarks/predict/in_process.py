@@ -1,0 +1,156 @@
+"""What the handler adds to onnxruntime's own call, without any server: `python -m tests.benchmarks.predict.in_process`.
+
+Reads a job as JSON and writes what it saw as JSON. Contenders take turns in blocks of calls, on one thread whose CPU
+time is counted, so that what else the machine does is seen by none of them.
+"""
+
+import json
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import orjson
+
+from functions.catalogue import CATALOGUE
+from functions.predict.handler import run
+from samara import catalogue, engines
+from samara.app import App
+from samara.core.tensors import Value
+from samara.events import HttpRequest, HttpResponse
+from samara.providers.memory import MemoryStore
+from tests.benchmarks.predict import ours
+from tests.benchmarks.predict.dialects import DIALECTS
+from tests.benchmarks.predict.specimen import INPUT, OUTPUT, Row, Specimen, specimen
+
+BATCHES = (1, 16, 256)
+BLOCK_US = 4_000  # about how long the calls of one block take together
+RUN = "onnxruntime's call"
+PATH = "/v2/models/model/infer"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One way to an answer. `prepared` gives what each call of a block takes, outside of what is counted."""
+
+    call: Callable[[Any], Any]
+    prepared: Callable[[int], list[Any]]
+
+
+def sides(subject: Specimen, batch: int) -> dict[str, Side]:
+    """All ways to the answers about the same rows; each is held against the right ones first."""
+    rows, answers = subject.batch(batch, 0)
+    expected = [value for row in answers for value in row]
+    return {**bare(subject, rows), **by_hand(subject, rows), **by_samara(subject, rows, expected)}
+
+
+def bare(subject: Specimen, rows: list[Row]) -> dict[str, Side]:
+    """The model and nothing around it: by the package, and by the engine that Samara serves with."""
+    session, array = session_of(subject), np.array(rows, dtype=np.float32)
+    engine = engines.load(subject.path.read_bytes())
+    value = Value("FP32", array.shape, array.tobytes())
+    return {
+        RUN: Side(lambda given: session.run([OUTPUT], {INPUT: given}), lambda calls: [array] * calls),
+        "Samara's engine": Side(lambda given: engine.run({INPUT: given}, [OUTPUT]), lambda calls: [value] * calls),
+    }
+
+
+def by_hand(subject: Specimen, rows: list[Row]) -> dict[str, Side]:
+    """orjson, numpy and onnxruntime, bytes to bytes, with nothing checked."""
+    session = session_of(subject)
+    text, (_, binary) = DIALECTS["v2"].said(rows)[1], DIALECTS["v2 binary"].said(rows)
+    size = binary.index(b"}]}") + 3
+
+    def in_json(body: bytes) -> bytes:
+        tensor = orjson.loads(body)["inputs"][0]
+        given = np.array(tensor["data"], dtype=np.float32).reshape(tensor["shape"])
+        found = session.run([OUTPUT], {INPUT: given})[0]
+        output = {"name": OUTPUT, "shape": found.shape, "datatype": "FP32", "data": found.ravel()}
+        said: bytes = orjson.dumps({"model_name": "model", "outputs": [output]}, option=orjson.OPT_SERIALIZE_NUMPY)
+        return said
+
+    def in_binary(body: bytes) -> bytes:
+        tensor = orjson.loads(body[:size])["inputs"][0]
+        given = np.frombuffer(body, dtype="<f4", offset=size).reshape(tensor["shape"])
+        found = session.run([OUTPUT], {INPUT: given})[0]
+        data: bytes = found.tobytes()
+        described = {"name": OUTPUT, "shape": found.shape, "parameters": {"binary_data_size": len(data)}}
+        said: bytes = orjson.dumps({"model_name": "model", "outputs": [described]})
+        return said + data
+
+    return {
+        "by hand, JSON": Side(in_json, lambda calls: [text] * calls),
+        "by hand, binary": Side(in_binary, lambda calls: [binary] * calls),
+    }
+
+
+def by_samara(subject: Specimen, rows: list[Row], expected: list[float]) -> dict[str, Side]:
+    app = served(subject)
+    made = {}
+    for name, dialect in {"Samara, JSON": "v2", "Samara, binary": "v2 binary"}.items():
+        lines, body = DIALECTS[dialect].said(rows)
+        headers = dict(line.split(": ") for line in lines.decode().splitlines())
+        event = HttpRequest("POST", PATH, datetime.now(UTC), headers=headers, body=body)
+        checked(run(event, app), dialect, expected)
+        made[name] = Side(lambda event: run(event, app), moments(event))
+    return made
+
+
+def served(subject: Specimen) -> App:
+    """The app of `predict` on a bucket in memory, with nothing captured."""
+    return ours.publish(MemoryStore(), subject, captured=False).acting_as(catalogue.named(CATALOGUE, "predict"))
+
+
+def checked(response: HttpResponse, dialect: str, expected: list[float]) -> None:
+    head = "".join(f"\r\n{name}:{value}" for name, value in response.headers.items())
+    DIALECTS[dialect].check(response.status, head.encode(), response.body, expected)
+
+
+def moments(event: HttpRequest) -> Callable[[int], list[HttpRequest]]:
+    """The same request at one microsecond after another: to a clock that stands still nothing is kept."""
+    passed = iter(range(1, 1 << 40))
+    return lambda calls: [replace(event, at=event.at + timedelta(microseconds=next(passed))) for _ in range(calls)]
+
+
+def session_of(subject: Specimen) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(subject.path, options, providers=["CPUExecutionProvider"])
+
+
+def took_us(side: Side, calls: int) -> float:
+    """CPU time of one call, in a block of so many."""
+    given, call = side.prepared(calls), side.call
+    started = time.thread_time()
+    for one in given:
+        call(one)
+    return (time.thread_time() - started) / calls * 1e6
+
+
+def measured(
+    subject: Specimen, repetitions: int, chance: random.Random
+) -> Iterator[tuple[int, dict[str, list[float]]]]:
+    """For each batch size, µs of each side in each repetition."""
+    for batch in BATCHES:
+        there = sides(subject, batch)
+        calls = {name: max(5, int(BLOCK_US / took_us(side, 20))) for name, side in there.items()}
+        seen: dict[str, list[float]] = {name: [] for name in there}
+        for _ in range(repetitions):
+            for name in chance.sample(list(there), len(there)):
+                seen[name].append(took_us(there[name], calls[name]))
+        yield batch, seen
+
+
+def main(job: dict[str, Any]) -> dict[str, Any]:
+    subject = specimen(Path(job["specimen"]))
+    return {str(batch): seen for batch, seen in measured(subject, job["repetitions"], random.Random(job["seed"]))}  # noqa: S311  # no secret
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(main(json.load(sys.stdin))))

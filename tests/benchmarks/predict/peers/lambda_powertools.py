@@ -1,0 +1,45 @@
+"""Powertools' resolver for function URLs with validation, as its documentation writes it."""
+# mypy: ignore-errors
+
+import numpy as np
+from aws_lambda_powertools.event_handler import LambdaFunctionUrlResolver
+from onnx_model import OUTPUT, Model
+from pydantic import BaseModel
+
+model = Model()
+app = LambdaFunctionUrlResolver(enable_validation=True)
+
+
+class Tensor(BaseModel):
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[float]
+
+
+class Wanted(BaseModel):
+    name: str
+
+
+class Asked(BaseModel):
+    id: str | None = None
+    inputs: list[Tensor]
+    outputs: list[Wanted] = []
+
+
+class Answer(BaseModel):
+    model_name: str
+    model_version: str
+    outputs: list[Tensor]
+
+
+@app.post("/v2/models/<name>/infer")
+def infer(name: str, asked: Asked) -> Answer:
+    tensor = asked.inputs[0]
+    found = model(np.array(tensor.data, dtype=np.float32).reshape(tensor.shape))
+    output = Tensor(name=OUTPUT, shape=list(found.shape), datatype="FP32", data=found.ravel().tolist())
+    return Answer(model_name=name, model_version="1", outputs=[output])
+
+
+def handler(event, context):
+    return app.resolve(event, context)

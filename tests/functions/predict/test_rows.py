@@ -1,0 +1,425 @@
+"""Rows in the user's words are asked exactly as training asked them, and what is unusual is said."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from struct import pack, unpack
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from functions.predict import rows
+from functions.predict.rows import Rows
+from samara import scoring
+from samara.core.sheet import Column, Seen, Sheet, Target
+from samara.core.tensors import Spec, Value
+from samara.errors import Rejected
+
+SHEET = Sheet(
+    columns=(
+        Column("carrier", "string", required=True, seen=Seen(categories={"AA": 5, "B6": 2}, complete=True), valid=None),
+        Column("distance", "integer", minimum=1, maximum=6000, seen=Seen(minimum=100, maximum=4000)),
+        Column("temp", "number", missing_values=("NA", -999), seen=Seen(missing=0.2, minimum=-5, maximum=100)),
+        Column("night", "boolean", default=False),
+    ),
+    task="classification",
+    target=Target("late", "boolean"),
+    ignored=("late", "flight_id"),
+    classes=(0, 1),
+)
+SPECS = (
+    Spec("carrier", "BYTES", (-1, 1)),
+    Spec("distance", "FP32", (-1, 1)),
+    Spec("temp", "FP32", (-1, 1)),
+    Spec("night", "FP32", (-1, 1)),
+)
+ROW: dict[str, Any] = {"carrier": "AA", "distance": 1089, "temp": 31.5, "night": True}
+
+
+def asked(*given: dict[str, Any], sheet: Sheet | None = SHEET, specs: Sequence[Spec] = SPECS) -> Rows:
+    return rows.asked("application/json", json.dumps({"rows": given}).encode(), specs, sheet)
+
+
+def numbers(value: Value) -> list[float]:
+    return list(unpack(f"<{value.size}f", value.data))
+
+
+def codes(found: Rows) -> list[list[tuple[str, str]]]:
+    return [[(flag.column, flag.code) for flag in flags] for flags in found.flags]
+
+
+def refusal(body: bytes, kind: str = "application/json", sheet: Sheet | None = SHEET) -> Rejected:
+    with pytest.raises(Rejected) as caught:
+        rows.asked(kind, body, SPECS, sheet)
+    return caught.value
+
+
+def parquet(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+def test_a_row_becomes_one_tensor_for_each_column() -> None:
+    found = asked(ROW, {**ROW, "distance": 200, "temp": None})
+
+    assert found.count == 2
+    assert found.values["carrier"] == Value("BYTES", (2, 1), [b"AA", b"AA"])
+    assert numbers(found.values["distance"]) == [1089.0, 200.0]
+    assert numbers(found.values["temp"])[0] == 31.5
+    assert np.isnan(numbers(found.values["temp"])[1]), "missing, as training had it"
+    assert numbers(found.values["night"]) == [1.0, 1.0]
+    assert codes(found) == [[], []]
+
+
+def test_the_same_rows_in_csv_and_parquet_are_the_same_tensors() -> None:
+    said = [ROW, {**ROW, "carrier": "B6", "temp": None, "night": False}]
+    csv = b"carrier;distance;temp;night\r\nAA;1089;31.5;true\r\n\r\nB6;1089;NA;0\r\n"
+
+    found = [
+        asked(*said),
+        rows.asked("text/csv; charset=utf-8", csv, SPECS, SHEET),
+        rows.asked("application/vnd.apache.parquet", parquet(pa.Table.from_pylist(said)), SPECS, SHEET),
+    ]
+
+    assert found[0].columns == found[1].columns == found[2].columns
+    assert found[0].values == found[1].values == found[2].values
+
+
+def test_the_target_and_other_columns_of_the_contract_may_stay_and_are_named() -> None:
+    found = asked({**ROW, "late": True, "flight_id": "x"})
+
+    assert found.ignored == ("late", "flight_id")
+    assert set(found.values) == {"carrier", "distance", "temp", "night"}
+
+
+def test_a_column_that_nobody_knows_is_refused_by_its_name() -> None:
+    error = refusal(json.dumps({"rows": [ROW, {**ROW, "distnace": 3}]}).encode())
+
+    assert (error.subject, error.code) == ("distnace", "unknown_column")
+    assert "carrier, distance" in error.why
+
+
+@pytest.mark.parametrize(
+    ("change", "subject", "code"),
+    [
+        ({"distance": "1089"}, "row 2: distance", "bad_value"),
+        ({"distance": 1.5}, "row 2: distance", "bad_value"),
+        ({"distance": True}, "row 2: distance", "bad_value"),
+        ({"distance": 2**63}, "row 2: distance", "bad_value"),
+        ({"temp": [1]}, "row 2: temp", "bad_value"),
+        ({"temp": "warm"}, "row 2: temp", "bad_value"),
+        ({"carrier": 7}, "row 2: carrier", "bad_value"),
+        ({"carrier": "A" * 40_000}, "row 2: carrier", "bad_value"),
+        ({"night": 2}, "row 2: night", "bad_value"),
+        ({"night": "true"}, "row 2: night", "bad_value"),
+        ({"carrier": None}, "row 2: carrier", "missing_value"),
+        ({"carrier": ""}, "row 2: carrier", "missing_value"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_its_row_and_column(
+    change: dict[str, Any], subject: str, code: str
+) -> None:
+    error = refusal(json.dumps({"rows": [ROW, {**ROW, **change}]}).encode())
+
+    assert (error.subject, error.code) == (subject, code)
+
+
+def test_numbers_too_large_for_any_float_are_refused() -> None:
+    for number in (b"1e999", b"1" + b"0" * 400, b"1e39"):
+        error = refusal(b'{"rows": [{"carrier": "AA", "temp": ' + number + b"}]}")
+
+        assert error.code in ("bad_value", "bad_input", "bad_json"), number
+
+
+@pytest.mark.parametrize(
+    ("change", "flags"),
+    [
+        ({"carrier": "ZZ"}, [("carrier", "unseen_category")]),
+        ({"distance": 50}, [("distance", "out_of_range")]),
+        ({"distance": 5000}, [("distance", "out_of_range")]),
+        ({"distance": 9000}, [("distance", "breaks_contract")]),
+        ({"distance": None}, [("distance", "unseen_missing")]),
+        ({"temp": -999}, []),
+        ({"temp": None}, []),
+        ({"night": None}, [("night", "defaulted")]),
+        ({"carrier": "ZZ", "temp": 200}, [("carrier", "unseen_category"), ("temp", "out_of_range")]),
+    ],
+)
+def test_what_is_unusual_is_scored_and_flagged(change: dict[str, Any], flags: list[tuple[str, str]]) -> None:
+    found = asked(ROW, {**ROW, **change})
+
+    assert codes(found) == [[], flags]
+
+
+def test_a_column_left_out_takes_its_default_or_is_missing_unless_it_is_required() -> None:
+    found = asked({"carrier": "AA", "distance": 300})
+
+    assert found.columns["night"] == [False]
+    assert found.columns["temp"] == [None]
+    assert codes(found) == [[("night", "defaulted")]]
+    error = refusal(b'{"rows": [{"distance": 300}]}')
+    assert (error.subject, error.code) == ("carrier", "no_column")
+
+
+def test_of_a_personal_column_no_value_is_ever_said_back() -> None:
+    sheet = Sheet((Column("age", "integer", personal=True, maximum=120), Column("name", "string", personal=True)))
+    specs = (Spec("age", "FP32", (-1, 1)), Spec("name", "BYTES", (-1, 1)))
+
+    found = asked({"age": 4711, "name": "Ada"}, sheet=sheet, specs=specs)
+    with pytest.raises(Rejected) as caught:
+        asked({"age": 47.11, "name": "Ada"}, sheet=sheet, specs=specs)
+
+    assert codes(found) == [[("age", "breaks_contract")]]
+    assert "4711" not in found.flags[0][0].why
+    assert "47.11" not in str(caught.value)
+
+
+def test_endless_flags_are_counted_and_not_all_told() -> None:
+    found = asked(*[{**ROW, "carrier": "ZZ"}] * (rows.MOST_FLAGS + 5))
+
+    assert sum(map(len, found.flags)) == rows.MOST_FLAGS
+    assert found.left_out == 5
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "bad_json"),
+        (b"[]", "bad_request"),
+        (b'{"rows": []}', "bad_request"),
+        (b'{"rows": {}}', "bad_request"),
+        (b'{"rows": [1]}', "bad_request"),
+        (b'{"rows": [[":"]]}', "bad_request"),
+        (b'{"rows": [{}], "row": 1}', "unknown_field"),
+        (b'{"rows": [{}], "id": 5}', "bad_id"),
+        (b'{"rows": [{"temp": 1, "temp": 2}]}', "bad_json"),
+        (b'{"rows": [{"temp": 1, "te\\u006dp": 2}]}', "bad_json"),
+        (b'{"rows": [{"temp": NaN}]}', "bad_json"),
+        (b'{"rows": [{"temp": 1}]} x', "bad_json"),
+        (b'{"rows": ' + b"[" * 100 + b"]" * 100 + b"}", "too_deep"),
+        (b'{"rows": [' + b"{}," * rows.MOST_ROWS + b"{}]}", "too_many_rows"),
+        (b" " * (7 << 20), "too_large"),
+    ],
+)
+def test_what_is_no_list_of_rows_is_refused(body: bytes, code: str) -> None:
+    assert refusal(body).code == code
+
+
+@pytest.mark.parametrize(
+    ("body", "subject", "code"),
+    [
+        (b"", "body", "bad_csv"),
+        (b"carrier,carrier\nAA,AA\n", "header", "bad_csv"),
+        (b"carrier,\nAA,1\n", "header", "bad_csv"),
+        (b"carrier,distance\nAA\n", "row 1", "bad_csv"),
+        (b"carrier,distance\nAA,1,2\n", "row 1", "bad_csv"),
+        (b'carrier\n"AA', "body", "bad_csv"),
+        (b"carrier\n\xff\n", "body", "bad_csv"),
+        (b"carrier\nA\0A\n", "body", "bad_csv"),
+        (b"carrier\n", "rows", "bad_request"),
+        (b"carrier,distance\nAA,1.0\n", "row 1: distance", "bad_value"),
+        (b"carrier,distance\nAA,0x10\n", "row 1: distance", "bad_value"),
+        (b"carrier,temp\nAA,nan\n", "row 1: temp", "bad_value"),
+        (b"carrier,temp\nAA,1e999\n", "row 1: temp", "bad_value"),
+        (b"carrier\n" + b"AA\n" * (rows.MOST_ROWS + 1), "body", "too_many_rows"),
+    ],
+)
+def test_csv_that_cannot_be_read_says_where(body: bytes, subject: str, code: str) -> None:
+    error = refusal(body, "text/csv")
+
+    assert (error.subject, error.code) == (subject, code)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "bad_parquet"),
+        (b"PAR1" + b"x" * 50 + b"PAR1", "bad_parquet"),
+        (parquet(pa.table({"carrier": ["AA"], "temp": [float("nan")]})), "bad_value"),
+        (parquet(pa.table({"carrier": ["AA"], "more": [1]})), "unknown_column"),
+        (parquet(pa.table({"carrier": [["AA"]]})), "bad_value"),
+        (parquet(pa.table({"carrier": ["A" * 30] * (rows.MOST_ROWS + 1)})), "too_many_rows"),
+        (parquet(pa.table({"carrier": ["AA"]}))[:-40] + b"\0" * 32 + b"\0\0\0\0PAR1", "bad_parquet"),
+    ],
+)
+def test_parquet_that_cannot_be_read_is_refused(body: bytes, code: str) -> None:
+    assert refusal(body, "application/x-parquet").code == code
+
+
+def test_where_there_is_no_pyarrow_parquet_is_refused_and_the_way_out_named() -> None:
+    program = (
+        "import sys; sys.modules['pyarrow'] = None\n"
+        "from functions.predict import rows\n"
+        "try: rows.asked('application/x-parquet', b'', (), None)\n"
+        "except Exception as error: print(error.code, error)"
+    )
+
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert said.stdout.startswith("media_type")
+    assert "text/csv" in said.stdout
+
+
+def test_other_forms_are_refused_by_their_media_type() -> None:
+    assert refusal(b"<rows/>", "application/xml").code == "media_type"
+
+
+def test_without_a_sheet_rows_are_asked_by_the_names_and_datatypes_of_the_inputs() -> None:
+    specs = (Spec("a", "FP64", (-1, 1)), Spec("b", "INT64", (-1,)), Spec("c", "BOOL", (-1, 1)))
+
+    found = asked({"a": None, "b": 2**62, "c": True}, sheet=None, specs=specs)
+
+    assert found.values["b"] == Value("INT64", (1,), pack("<q", 2**62))
+    assert found.values["c"] == Value("BOOL", (1, 1), b"\1")
+    with pytest.raises(Rejected, match="the model needs it"):
+        asked({"b": 1, "c": True}, sheet=None, specs=specs)
+    with pytest.raises(Rejected, match="is required, and missing"):
+        asked({"a": 1, "b": None, "c": True}, sheet=None, specs=specs)
+
+
+def test_a_model_with_one_wide_input_gets_the_columns_side_by_side() -> None:
+    sheet = Sheet((Column("b", "number"), Column("a", "integer")))
+    specs = (Spec("features", "FP32", (-1, 2)),)
+
+    found = asked({"a": 1, "b": 2}, {"a": 3, "b": None}, sheet=sheet, specs=specs)
+
+    assert found.values["features"].shape == (2, 2)
+    assert np.array_equal(numbers(found.values["features"]), [2, 1, np.nan, 3], equal_nan=True)
+    with pytest.raises(Rejected, match="no columns are named for"):
+        asked({"features": [1, 2]}, sheet=None, specs=specs)
+
+
+def test_dates_are_text_to_a_model_and_are_read_as_the_contract_spells_them() -> None:
+    sheet = Sheet((Column("day", "date", minimum="2013-01-01"), Column("at", "timestamp", maximum="2013-12-31")))
+    specs = (Spec("day", "BYTES", (-1, 1)), Spec("at", "BYTES", (-1, 1)))
+
+    found = asked({"day": "2012-02-29", "at": "2013-02-14T13:00+01:00"}, sheet=sheet, specs=specs)
+
+    assert found.values["at"].data == [b"2013-02-14T12:00:00.000000+00:00"]
+    assert codes(found) == [[("day", "breaks_contract")]]
+    with pytest.raises(Rejected, match="row 1: day"):
+        asked({"day": "2013-02-29", "at": None}, sheet=sheet, specs=specs)
+
+
+def outputs(*pairs: tuple[float, float]) -> dict[str, Value]:
+    labels = [int(high > low) for low, high in pairs]
+    flat = [share for pair in pairs for share in pair]
+    return {
+        "label": Value("INT64", (len(pairs),), pack(f"<{len(pairs)}q", *labels)),
+        "probabilities": Value("FP32", (len(pairs), 2), pack(f"<{len(flat)}f", *flat)),
+    }
+
+
+def test_an_answer_names_the_classes_and_says_what_was_unusual() -> None:
+    found = asked(ROW, {**ROW, "carrier": "ZZ", "late": None})
+
+    said = rows.answer(outputs((0.75, 0.25), (0.25, 0.75)), found, SHEET, {})
+
+    assert said["predictions"] == [
+        {"label": False, "probabilities": {"false": 0.75, "true": 0.25}},
+        {"label": True, "probabilities": {"false": 0.25, "true": 0.75}},
+    ]
+    assert [[flag["code"] for flag in flags] for flags in said["flags"]] == [[], ["unseen_category"]]
+    assert said["ignored"] == ["late"]
+
+
+def test_a_vetoed_row_has_no_answer_and_says_which_rule_took_it() -> None:
+    found = asked(ROW, ROW)
+
+    said = rows.answer(outputs((0.75, 0.25), (float("nan"), 0.5)), found, SHEET, {1: ("confident", "it is not")})
+
+    assert said["predictions"][0]["label"] is False
+    assert said["predictions"][1] == {
+        "label": None,
+        "probabilities": None,
+        "vetoed": {"rule": "confident", "why": "it is not"},
+    }
+    with pytest.raises(Rejected, match="row 2: the model answers with NaN"):
+        rows.answer(outputs((0.75, 0.25), (float("nan"), 0.5)), found, SHEET, {})
+
+
+def test_other_outputs_are_answered_by_their_names() -> None:
+    found = asked(ROW, ROW)
+    given = {
+        "prediction": Value("FP32", (2, 1), pack("<2f", 1.5, 2.5)),
+        "embedding": Value("INT64", (2, 2), pack("<4q", 1, 2, 3, 4)),
+    }
+
+    said = rows.answer(given, found, None, {})
+
+    assert said["predictions"] == [
+        {"prediction": 1.5, "embedding": [1, 2]},
+        {"prediction": 2.5, "embedding": [3, 4]},
+    ]
+
+
+def test_an_output_that_is_not_row_by_row_cannot_be_answered_by_rows() -> None:
+    with pytest.raises(Rejected, match="no value for each row"):
+        rows.answer({"mean": Value("FP32", (1,), pack("<f", 1.5))}, asked(ROW, ROW), None, {})
+
+
+def test_the_background_of_a_sheet_is_asked_as_rows_are() -> None:
+    sheet = Sheet(
+        SHEET.columns,
+        background={"carrier": ("AA", None), "distance": (1, 2), "temp": (None, 1.5), "night": (True, False)},
+    )
+
+    found = rows.background(sheet, SPECS, 100)
+
+    assert found["carrier"].data == [b"AA", b""]
+    assert numbers(found["night"]) == [1.0, 0.0]
+    assert rows.background(sheet, SPECS, 1)["distance"].shape == (1, 1)
+
+
+CELLS: dict[str, st.SearchStrategy[Any]] = {
+    "text": st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8),
+    "whole": st.integers(-(2**63), 2**63 - 1),
+    "real": st.floats(allow_nan=False, allow_infinity=False, min_value=-3e38, max_value=3e38),
+    "truth": st.booleans(),
+}
+TABLE = pa.schema([("text", pa.string()), ("whole", pa.int64()), ("real", pa.float64()), ("truth", pa.bool_())])
+PLAIN = Sheet(
+    (Column("text", "string"), Column("whole", "integer"), Column("real", "number"), Column("truth", "boolean"))
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.fixed_dictionaries({}, optional={name: st.none() | cell for name, cell in CELLS.items()}),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_rows_are_asked_bit_for_bit_as_training_asks_a_table(given: list[dict[str, Any]]) -> None:
+    specs = tuple(Spec(name, "BYTES" if name == "text" else "FP32", (-1, 1)) for name in CELLS)
+    table = pa.Table.from_pylist(given, schema=TABLE)
+
+    found = asked(*given, sheet=PLAIN, specs=specs)
+
+    trained = scoring.asked(table, list(CELLS))
+    assert [text.decode() for text in found.values["text"].data] == trained["text"].to_pylist()
+    for name in ("whole", "real", "truth"):
+        mine = np.frombuffer(found.values[name].data, dtype="<f4")
+        assert np.array_equal(mine, trained[name].to_numpy(), equal_nan=True), name
+
+
+def test_reading_rows_loads_nothing_heavy() -> None:
+    heavy = ("numpy", "pydantic", "pyarrow", "pandas", "yaml", "boto3", "csv")
+    program = (
+        "import sys, functions.predict.rows, functions.predict.policy, functions.predict.guardrails\n"
+        "import samara.core.sheet\n"
+        f"print(sorted(set({heavy}) & set(sys.modules)))"
+    )
+
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert said.stdout.strip() == "[]"
