@@ -12,8 +12,8 @@ Delivered twice under the same client id, a request meets its first answer. With
 import json
 import time
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from functools import partial
+from datetime import datetime, timedelta
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -23,7 +23,7 @@ from functions.predict.protocol import Route
 from functions.predict.work import Version, Work, groups, judge, receipt_of
 from samara import __version__
 from samara.app import App
-from samara.core import keys
+from samara.core import keys, windows
 from samara.core.digests import digest, short
 from samara.core.keys import Prediction
 from samara.core.tensors import cut, joined
@@ -32,6 +32,9 @@ from samara.errors import Rejected, SamaraError
 from samara.events import HttpRequest, HttpResponse, Tick
 
 KEY = "samara-key"  # the header by which who asks is always sent to the same version
+
+MILLISECOND = timedelta(milliseconds=1)
+hour = lru_cache(8)(windows.hour)  # what comes together came at one instant
 
 Answer = HttpResponse | SamaraError
 
@@ -85,9 +88,7 @@ def begin(event: HttpRequest, app: App) -> Work | Answer:
         live = served.live(route.model, event.at, app)
     except SamaraError as error:
         return error
-    age_ms = max(0, round((event.at - live.at).total_seconds() * 1000))
-    prediction = Prediction(route.model, event.at.isoformat()[:13], unique())
-    work = Work(event, route, live.standing, live.policy, age_ms, prediction)
+    work = Work(event, route, live, Prediction(route.model, hour(event.at), unique()))
     try:
         read(work, app)
     except SamaraError as error:
@@ -121,11 +122,16 @@ def named(work: Work) -> None:
 
 def version_for(work: Work, app: App) -> Version:
     """The version that is to answer. Shares go by the caller's key, else by chance, or by the id."""
-    if work.route.version.isdigit():
-        return served.version(work.model, int(work.route.version), app)
-    work.move = work.standing.move
-    key = work.event.headers.get(KEY) or work.prediction.unique
-    return served.version(work.model, routing.chosen(work.standing, work.model, work.route.version, key), app)
+    live, route = work.live, work.route
+    if route.version.isdigit():
+        number = int(route.version)
+    else:
+        work.move = live.standing.move
+        key = work.event.headers.get(KEY) or work.prediction.unique
+        number = routing.chosen(live.standing, route.model, route.version, key)
+    if number not in live.versions:
+        live.versions[number] = served.version(route.model, number, app)
+    return live.versions[number]
 
 
 def ask(group: Sequence[Work], app: App) -> None:
@@ -177,7 +183,8 @@ def told(work: Work, app: App) -> Answer:
     if work.error or version is None:
         error = work.error or Rejected(work.model, "has no answer", code="no_model")
         return with_headers(refused(error), headers) if headers else error
-    headers |= {"samara-version": str(version.number), "samara-alias-age-ms": str(work.age_ms)}
+    age = (work.event.at - work.live.at) // MILLISECOND
+    headers |= {"samara-version": str(version.number), "samara-alias-age-ms": str(max(0, age))}
     if work.asked:
         return wire.answer(
             work.asked,
@@ -188,6 +195,7 @@ def told(work: Work, app: App) -> Answer:
             outputs=work.outputs,
             accept_encoding=work.event.headers.get("accept-encoding", ""),
             headers=headers,
+            listed=work.listed,
         )
     return by_rows(work, version, headers, app)
 

@@ -55,7 +55,8 @@ class Policy:
         >>> Policy().captures("any"), Policy(Captured(share=0.0)).captures("any")
         (True, False)
         """
-        return int(digest(prediction.encode())[:DIGITS], 16) < self.capture.share * IDS
+        share = self.capture.share
+        return share > 0 and (share == 1 or int(digest(prediction.encode())[:DIGITS], 16) < share * IDS)
 
     @classmethod
     def read(cls, data: bytes, where: str = "serving") -> "Policy":

@@ -6,6 +6,7 @@ Two freedoms beyond the protocol: a column may have shape [n] or [n, 1], and a v
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from samara.core import keys
@@ -23,8 +24,9 @@ PLATFORM = "onnxruntime_onnx"
 EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "model_repository")
 
 What = Literal[
-    "server", "live", "ready", "models", "index", "model", "model ready", "config", "infer", "rows", "explain", "batch"
-]
+    "server", "live", "ready", "models", "index",
+    "model", "model ready", "config", "infer", "rows", "explain", "batch", "batch state",
+]  # fmt: skip
 POSTED: frozenset[What] = frozenset(("index", "infer", "rows", "explain", "batch"))
 FIXED: dict[tuple[str, ...], What] = {
     (): "server",
@@ -58,6 +60,7 @@ class Route:
         return "POST" if self.what in POSTED else "GET"
 
 
+@lru_cache(1024)
 def route(path: str) -> Route:
     """
     >>> route("/v2/models/late/versions/3/infer")
@@ -71,6 +74,8 @@ def route(path: str) -> Route:
             return of_model(path, model, version, rest)
         case ("models", model, *rest) if len(rest) < 2:
             return of_model(path, model, "", rest)
+        case ("models", model, "batch", scoring) if keys.NAME.fullmatch(model) and keys.NAME.fullmatch(scoring):
+            return Route("batch state", model)
         case ("repository", "models", model, ("load" | "unload") as verb):
             why = f"is not {verb}ed by hand; versions are loaded when they are asked for, and promoted by aliases"
             raise Rejected(shown(model), why, code="not_ours")

@@ -1,7 +1,7 @@
 """Tensors as captures hold them: as people would write them down, and back. Pure."""
 
 import base64
-from math import isfinite, isnan
+from math import isfinite, isnan, nan
 from typing import Any
 
 from functions.predict import tensors
@@ -10,15 +10,20 @@ from samara.core.tensors import TEXT, Value
 WIDE = 256  # values in one row beyond which a tensor is an image or a text, not a table, and is captured as bytes
 
 
-def captured(value: Value, rows: int) -> Any:
+def captured(value: Value, rows: int, listed: list[Any] | None = None) -> Any:
     """A tensor as a capture holds it: its values in row-major order, those that are missing as null; or, where a row
-    has more than `WIDE` of them, its raw bytes in base64."""
-    if value.datatype != TEXT and value.size > WIDE * max(rows, 1):
-        return {"datatype": value.datatype, "base64": base64.b64encode(value.data).decode()}
-    if value.datatype == TEXT:
-        return [text.decode(errors="backslashreplace").replace("\0", "\\x00") for text in value.data]
-    values = list(tensors.plain(value, ""))
-    if value.datatype in tensors.FLOATS and not isfinite(sum(values)):
+    has more than `WIDE` of them or one of them is no text, its raw bytes in base64. `listed` are its values, if they
+    have been listed already."""
+    datatype, shape, data = value
+    if datatype == TEXT:
+        try:
+            return listed or [text.decode() for text in data]
+        except UnicodeDecodeError:
+            return [{"base64": base64.b64encode(text).decode()} for text in data]
+    if len(shape) > 1 and value.size > WIDE * max(rows, 1):
+        return {"datatype": datatype, "base64": base64.b64encode(data).decode()}
+    values = tensors.plain(value, "") if listed is None else listed
+    if listed is None and datatype in tensors.FLOATS and not isfinite(sum(values)):
         return [one if isfinite(one) else spelled(one) for one in values]
     return values
 
@@ -34,9 +39,9 @@ def value(datatype: str, shape: list[int], said: Any, name: str) -> Value:
     """The tensor that `captured` wrote down."""
     if isinstance(said, dict):
         return Value(datatype, tuple(shape), base64.b64decode(said["base64"]))
+    if datatype == TEXT and said and isinstance(said[0], dict):
+        return Value(datatype, tuple(shape), [base64.b64decode(one["base64"]) for one in said])
     if datatype in tensors.FLOATS and any(isinstance(one, str) for one in said):
-        said = [float(one.replace("Infinity", "inf")) if isinstance(one, str) else one for one in said]
-        return Value(
-            datatype, tuple(shape), tensors.written([float("nan") if x is None else x for x in said], datatype)
-        )
+        numbers = [nan if one is None else float(one) for one in said]  # which reads "-Infinity" too
+        return Value(datatype, tuple(shape), tensors.written(numbers, datatype))
     return Value(datatype, tuple(shape), tensors.decode(said, datatype, name))

@@ -39,8 +39,7 @@ def chosen(standing: Standing, model: str, alias: str, key: str) -> int:
     """The version that answers by `alias`, or for no alias by the shares, or `Rejected` when there is nobody."""
     if not alias and standing.weights:
         return shared(standing.weights, fraction(model, key))
-    named = {"champion": standing.champion, "challenger": standing.challenger, "shadow": standing.shadow}
-    number = named[alias or "champion"]
+    number: int | None = getattr(standing, alias or "champion")
     if number is None:
         raise Rejected(model, NOBODY.format(alias or "champion"), code="no_model")
     return number

@@ -2,7 +2,6 @@
 
 import json
 import os
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
@@ -11,7 +10,7 @@ from functions.predict.policy import Policy
 from functions.predict.protocol import Fit
 from functions.predict.routing import Standing
 from functions.predict.warm import Kept
-from functions.predict.work import Version
+from functions.predict.work import Live, Version
 from samara import engines
 from samara.app import App
 from samara.core import keys, sealed
@@ -24,16 +23,6 @@ from samara.ports import ObjectStore
 
 MUST_PASS = ("safe", "signature", "parity")  # samara.core.records.MUST_PASS, without what it takes to import it
 STALE_POLICY = timedelta(seconds=10)  # a policy is published by hand; an alias also moves when something is on fire
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """Who answers for a model and how, as it was at `at`."""
-
-    standing: Standing
-    policy: Policy
-    at: datetime
-    policy_at: datetime
 
 
 def half_of_memory() -> float:
@@ -61,7 +50,7 @@ def live(model: str, at: datetime, app: App) -> Live:
     kept = LIVE.peek(place)
     if kept is None:
         return LIVE.put(place, looked_up(model, None, at, app))
-    if timedelta(0) < at - kept.at <= timedelta(seconds=kept.policy.stale_s):
+    if kept.at < at <= kept.until:
         return kept
     with LOOKING:
         others = place in LOOKED_FOR
@@ -76,10 +65,11 @@ def live(model: str, at: datetime, app: App) -> Live:
 
 def looked_up(model: str, kept: Live | None, at: datetime, app: App) -> Live:
     standing = standing_of(model, app)
-    if kept and timedelta(0) < at - kept.policy_at <= STALE_POLICY:
-        found = Live(standing, kept.policy, at, kept.policy_at)
+    if kept and kept.at < at <= kept.policy_until:
+        policy, policy_until = kept.policy, kept.policy_until
     else:
-        found = Live(standing, policy_of(model, app), at, at)
+        policy, policy_until = policy_of(model, app), at + STALE_POLICY
+    found = Live(standing, policy, at, at + timedelta(seconds=policy.stale_s), policy_until)
     if kept and standing.move != kept.standing.move:
         warmed(model, found, app)
     return found

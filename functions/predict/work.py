@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from functions.predict import guardrails, protocol, receipt, rows, tensors, wire
@@ -42,19 +43,32 @@ class Version:
     rowwise: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Who answers for a model and how, as it was at `at`, and until when that may be relied on.
+
+    `versions` are those that have answered since, so that each request need not look for them.
+    """
+
+    standing: Standing
+    policy: Policy
+    at: datetime
+    until: datetime
+    policy_until: datetime
+    versions: dict[int, Version] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Work:
     """`error` ends it, and is captured too. `seconds` are those of the run of the model, which others may share.
 
-    `age_ms` is how old the alias was by which the version was found, and `move` the number of its newest move, or
-    None where a version was asked for by its number. `said` is the answer to rows.
+    `move` is the number of the newest move of the alias by which the version was found, or None where a version was
+    asked for by its number. `said` is the answer to rows, and `listed` the outputs that go out as JSON.
     """
 
     event: HttpRequest
     route: Route
-    standing: Standing
-    policy: Policy
-    age_ms: int
+    live: Live
     prediction: Prediction
     move: int | None = None
     asked: Asked | None = None
@@ -64,6 +78,7 @@ class Work:
     values: dict[str, Value] = field(default_factory=dict)
     count: int = 0
     outputs: dict[str, Value] = field(default_factory=dict)
+    listed: dict[str, list[Any]] = field(default_factory=dict)
     vetoed: dict[int, tuple[str, str]] = field(default_factory=dict)
     seconds: float = 0.0
     capture: str = ""
@@ -72,6 +87,10 @@ class Work:
     @property
     def model(self) -> str:
         return self.route.model
+
+    @property
+    def policy(self) -> Policy:
+        return self.live.policy
 
     @property
     def id(self) -> str:
@@ -107,7 +126,7 @@ def judge(work: Work) -> None:
         if policy.guardrails:
             work.vetoed = guardrails.vetoes(policy, version.sheet, work.values, work.outputs, work.count)
         if work.asked:
-            speakable(work.asked, work.outputs)
+            work.listed = listed(work.asked, work.outputs)
             for row, (rule, why) in work.vetoed.items():
                 raise Rejected(rule, f"vetoes row {row + 1}: {why}", code="vetoed")
         if work.rows:
@@ -116,12 +135,13 @@ def judge(work: Work) -> None:
         work.error = error
 
 
-def speakable(asked: Asked, outputs: dict[str, Value]) -> None:
-    """Refuse an answer with values that JSON cannot carry, before it is captured as one that was given."""
-    for wanted in asked.wanted or map(wire.Wanted, outputs):
-        raw = asked.binary if wanted.binary is None else wanted.binary
-        if not raw and not wanted.classes:
-            tensors.encode(outputs[wanted.name], wanted.name)
+def listed(asked: Asked, outputs: dict[str, Value]) -> dict[str, list[Any]]:
+    """The outputs that go out as JSON, or a refusal of what JSON cannot carry: before it is captured as given."""
+    found = {}
+    for name, binary, classes in asked.wanted or map(wire.Wanted, outputs):
+        if not classes and not (asked.binary if binary is None else binary):
+            found[name] = tensors.encode(outputs[name], name)
+    return found
 
 
 def body(work: Work, maker: Maker, status: int, code: str) -> dict[str, Any]:
@@ -137,7 +157,9 @@ def body(work: Work, maker: Maker, status: int, code: str) -> dict[str, Any]:
         rows=work.count,
         status=status,
         inputs=inputs,
-        outputs={name: receipt.captured(value, work.count) for name, value in work.outputs.items()},
+        outputs={
+            name: receipt.captured(value, work.count, work.listed.get(name)) for name, value in work.outputs.items()
+        },
         shapes={name: list(value.shape) for name, value in every.items()} or None,
         masked=list(masked) or None,
         code=code or None,

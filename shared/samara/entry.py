@@ -175,6 +175,7 @@ BY_CODE: dict[str, int] = {
     "long_path": 414,
     "media_type": 415,
     "not_finite": 422,
+    "not_text": 422,
     "model_failed": 422,
     "vetoed": 422,
     "no_background": 422,

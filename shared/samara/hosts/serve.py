@@ -4,6 +4,7 @@ It stands in for the clouds' function URLs and adds what they bring: limits, tim
 otherwise it answers this machine only, and no web page of another site may use it (DNS rebinding, cross-site requests).
 
 `python -m samara.hosts.serve [MODEL…]` serves one function, `SAMARA_FUNCTION` or predict, at `HOST` and `PORT`.
+With `LOG_LEVEL=WARNING` it is silent about what goes well: captures tell that anyway.
 """
 
 import asyncio
@@ -39,6 +40,7 @@ THREADS = 8
 GRACE_S = 5.0  # for running requests, when the server stops
 BACKLOG = 2_048  # connections that the system holds until they are accepted
 LOOPBACK = "127.0.0.1"
+LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
 HERE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 
 
@@ -279,7 +281,10 @@ def until_told(server: Server) -> None:
 
 
 def main() -> None:
-    entry.log_to_stderr()
+    level = os.environ.get("LOG_LEVEL", "INFO").upper()
+    if level not in LEVELS:
+        raise Misconfigured("LOG_LEVEL", f"{level!r} is no level; there are {', '.join(LEVELS)}")
+    entry.log_to_stderr(LEVELS[level])
     settings = from_environment()
     host, port = os.environ.get("HOST", LOOPBACK), os.environ.get("PORT", "8080")
     if not port.isdecimal():

@@ -65,6 +65,7 @@ def surroundings(place: Place) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "",
         "BENCH_MODEL": str(place.subject.path),
         "PORT": str(place.port),
+        "LOG_LEVEL": "WARNING",  # no contender tells of each request
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "DO_NOT_TRACK": "1",

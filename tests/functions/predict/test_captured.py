@@ -11,7 +11,7 @@ from functions.predict import receipt, work
 from functions.predict.policy import Captured, Policy
 from functions.predict.protocol import Route
 from functions.predict.routing import Standing
-from functions.predict.work import Version, Work
+from functions.predict.work import Live, Version, Work
 from samara.core import sealed
 from samara.core.keys import Prediction
 from samara.core.records import Capture
@@ -40,9 +40,7 @@ def asked(sheet: Sheet | None = None, policy: Policy | None = None) -> Work:
     one = Work(
         HttpRequest("POST", "/v2/models/late/infer", NOON, caller="ann"),
         Route("infer", "late"),
-        Standing(1, None, None, (), 1),
-        policy or Policy(),
-        0,
+        Live(Standing(1, None, None, (), 1), policy or Policy(), NOON, NOON, NOON),
         Prediction("late", "2013-02-14T12", "0" * 16),
         move=1,
         count=1,

@@ -1,0 +1,160 @@
+"""Asking in one's own words: rows by column, as JSON or CSV, with what was unusual, what was vetoed, and why."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from functions.predict.handler import run
+from samara.app import App
+from samara.core import keys
+from samara.core.definition import Guardrail, Serve
+from samara.core.heads import ModelHead
+from samara.core.keys import Prediction
+from samara.core.records import Capture
+from samara.core.sheet import Column, Seen, Sheet, Target
+from samara.entry import refused
+from samara.errors import SamaraError
+from samara.events import HttpRequest, HttpResponse
+from samara.ports import ObjectStore
+from tests.functions.predict.conftest import Point, Publish
+
+NOON = datetime(2013, 2, 14, 12, 0, tzinfo=UTC)
+SHEET = Sheet(
+    columns=(
+        Column("distance", "number", required=True, seen=Seen(low=10.0, high=4000.0, minimum=1.0, maximum=5000.0)),
+        Column("carrier", "string", personal=True),
+    ),
+    task="regression",
+    target=Target("delay", "number"),
+    ignored=("delay",),
+    rowwise=True,
+    background={"distance": [1.0, 3.0], "carrier": ["", ""]},
+)
+
+
+def asked(path: str, body: bytes, content_type: str = "application/json") -> HttpRequest:
+    return HttpRequest("POST", path, NOON, headers={"content-type": content_type}, body=body)
+
+
+def rows(*given: dict[str, Any], what: str = "rows", **more: Any) -> HttpRequest:
+    return asked(f"/v2/models/late/{what}", json.dumps({"rows": given, **more}).encode())
+
+
+def told(event: HttpRequest, app: App) -> tuple[int, Any]:
+    try:
+        response: HttpResponse = run(event, app)
+    except SamaraError as error:
+        response = refused(error)
+    return response.status, json.loads(response.body)
+
+
+@pytest.fixture
+def app(acting_as: Callable[[str], App], publish: Publish, point: Point) -> App:
+    publish(1, 2.0, sheet=SHEET)
+    point(champion=1)
+    return acting_as("predict")
+
+
+def test_rows_are_answered_by_row_and_what_is_unusual_is_said(app: App) -> None:
+    status, said = told(rows({"distance": 5.0, "carrier": "UA"}, {"distance": 9000, "carrier": "UA"}), app)
+
+    assert status == 200
+    assert [one["score"] for one in said["predictions"]] == [10.0, 18000.0]
+    assert [[flag["code"] for flag in flags] for flags in said["flags"]] == [[], ["out_of_range"]]
+    assert said["receipt"]["version"] == 1
+
+
+def test_csv_is_asked_by_its_header(app: App) -> None:
+    body = b"carrier,distance,delay\nUA,5,\nAA,7.5,3\n"
+
+    status, said = told(asked("/v2/models/late/rows", body, "text/csv"), app)
+
+    assert status == 200
+    assert [one["score"] for one in said["predictions"]] == [10.0, 15.0]
+    assert said["ignored"] == ["delay"]
+
+
+def test_a_row_in_the_wrong_words_is_refused_by_row_and_column(app: App) -> None:
+    assert told(rows({"distance": "far"}), app)[1]["error"].startswith("row 1: distance")
+    assert told(rows({"distance": 1.0, "speed": 3}), app)[1]["code"] == "unknown_column"
+    assert told(rows({"carrier": "UA"}), app)[1]["code"] == "no_column"
+
+
+def test_what_is_captured_of_rows_leaves_personal_columns_out(app: App, store: ObjectStore) -> None:
+    told(rows({"distance": 5.0, "carrier": "UA"}), app)
+
+    (key,) = store.list("captures/")
+    capture = app.read(Capture, key)
+    assert (capture.inputs, capture.masked) == ({"distance": [5.0]}, ("carrier",))
+
+
+def test_rows_that_come_again_under_their_id_meet_their_first_answer(app: App, publish: Publish, point: Point) -> None:
+    event = rows({"distance": 5.0, "carrier": "UA"}, id="order-1")
+    first = told(event, app)
+    publish(2, 3.0, sheet=SHEET)
+    point(champion=2)
+
+    again = told(replace(event, at=NOON.replace(minute=1)), app)
+
+    assert again == first
+
+
+def test_why_an_answer_is_what_it_is_adds_up(app: App) -> None:
+    status, said = told(rows({"distance": 5.0, "carrier": "UA"}, what="explain"), app)
+
+    (why,) = said["explanations"]
+    assert status == 200
+    assert why["exact"]
+    assert why["base"] == 4.0, "twice the average distance of the background"
+    assert {one["feature"]: one["value"] for one in why["attributions"]} == {"distance": 6.0, "carrier": 0.0}
+    assert why["base"] + sum(one["value"] for one in why["attributions"]) == why["prediction"] == 10.0
+
+
+def test_a_version_without_a_background_says_that_it_cannot_be_explained(
+    app: App, publish: Publish, point: Point
+) -> None:
+    publish(2, 2.0, sheet=replace(SHEET, background={}))
+
+    status, said = told(asked("/v2/models/late/versions/2/explain", b'{"rows":[{"distance":1.0}]}'), app)
+
+    assert (status, said["code"]) == (422, "no_background")
+
+
+@pytest.fixture
+def guarded(app: App, whole: App) -> App:
+    rule = Guardrail(name="near", input="distance", maximum=100.0)
+    serving = whole.keep(Serve(guardrails=(rule,)).to_bytes())
+    head = ModelHead(write_id="one", definition="0" * 64, bundle="0" * 64, serving=serving)
+    whole.store.create(keys.model_head("late"), head.to_bytes())
+    return app
+
+
+def test_a_guardrail_takes_back_one_row_and_says_why(guarded: App) -> None:
+    _, said = told(rows({"distance": 5.0}, {"distance": 500.0}), guarded)
+
+    assert said["predictions"][0]["score"] == 10.0
+    assert said["predictions"][1]["score"] is None
+    assert said["predictions"][1]["vetoed"]["rule"] == "near"
+
+
+def test_a_guardrail_refuses_a_request_of_tensors_as_a_whole(guarded: App) -> None:
+    inputs = [
+        {"name": "distance", "shape": [2, 1], "datatype": "FP32", "data": [5, 500]},
+        {"name": "carrier", "shape": [2, 1], "datatype": "BYTES", "data": ["", ""]},
+    ]
+
+    status, said = told(asked("/v2/models/late/infer", json.dumps({"inputs": inputs}).encode()), guarded)
+
+    assert (status, said["code"]) == (422, "vetoed")
+    assert said["error"].startswith("near: vetoes row 2")
+
+
+def test_a_vetoed_answer_is_captured_with_the_rule(guarded: App) -> None:
+    _, said = told(rows({"distance": 500.0}), guarded)
+
+    capture = guarded.read(Capture, Prediction.parse(said["receipt"]["prediction"]).capture)
+    assert capture.noted["vetoed"] == {"1": "near"}
