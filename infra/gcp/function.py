@@ -174,7 +174,7 @@ class Function(pulumi.ComponentResource):
             service_account_email=self.account.email,
             ingress_settings=http.ingress(self.answers),
             all_traffic_on_latest_revision=True,
-            environment_variables={**given, **caller},
+            environment_variables={**given, **caller, **http.private(self.answers)},
         )
 
     def _woken(self) -> None:

@@ -20,6 +20,11 @@ def ingress(answers: bool) -> str:
     return "ALLOW_ALL" if answers else "ALLOW_INTERNAL_ONLY"
 
 
+def private(answers: bool) -> dict[str, str]:
+    """The setting by which what people call believes whom Cloud Run identified, since nobody else is let in."""
+    return {"SAMARA_PRIVATE": "1"} if answers else {}
+
+
 def let(function: "Function") -> None:
     """The account that brings events, where there are any, and the callers of this stack, where it answers."""
     stack, name = function.stack, function.spec.name

@@ -17,6 +17,7 @@ class Settings:
     In a cloud `store` is the address of the bucket (`samara.providers.addresses`), `jobs` says where jobs run and
     `bus` how functions are woken, in the words of the provider's `job_runner` and `bus`. `function` is the one that
     this process was deployed to be, and `caller` the account whose posts to it are events, where those come by HTTP.
+    `private` is set where the platform lets in nobody whom it has not identified, so that we may believe who asks.
     `code` is the key of the package from which a job gets its code, or nothing where the job's machine has it.
     `engine` is what runs models, if not the usual one (`samara.engines.load`).
     """
@@ -28,6 +29,7 @@ class Settings:
     bus: str = ""
     function: str = ""
     caller: str = ""
+    private: str = ""
     code: str = ""
     catalogue: str = "functions.catalogue"
     engine: str = ""

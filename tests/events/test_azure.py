@@ -89,3 +89,22 @@ def test_a_request_is_read_as_strictly_as_on_a_laptop() -> None:
     with pytest.raises(Rejected):
         azure.request("GET", "https://x.azurewebsites.net/a%2fb", {}, b"", NOON)
     assert azure.request("GET", "https://x.azurewebsites.net", {}, b"", NOON).path == "/"
+
+
+NAMED = {"X-MS-CLIENT-PRINCIPAL-NAME": "ann@example.com", "X-MS-CLIENT-PRINCIPAL-ID": "0f3c"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "identified", "who"),
+    [
+        (NAMED, True, "ann@example.com"),
+        ({"X-MS-CLIENT-PRINCIPAL-ID": "0f3c"}, True, "0f3c"),
+        ({"X-MS-CLIENT-PRINCIPAL-NAME": "", "X-MS-CLIENT-PRINCIPAL-ID": "0f3c"}, True, "0f3c"),
+        ({}, True, ""),
+        (NAMED, False, ""),
+    ],
+)
+def test_a_caller_is_whom_azure_identified(headers: dict[str, str], identified: bool, who: str) -> None:
+    request = azure.request("GET", "https://x.azurewebsites.net/v2", headers, b"", NOON, identified=identified)
+
+    assert request.caller == who

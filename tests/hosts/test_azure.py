@@ -14,6 +14,7 @@ import pytest
 from functions.catalogue import CATALOGUE
 from samara.core import keys
 from samara.events import azure as seam
+from samara.hosts import azure
 from samara.hosts.azure import application
 from samara.hosts.process import Process, start
 from samara.ports import ObjectStore
@@ -72,7 +73,8 @@ def test_each_trigger_of_the_catalogue_is_one_of_azures() -> None:
         "validate": ["queueTrigger"],
         "train": ["httpTrigger", "queueTrigger"],
         "register": ["queueTrigger"],
-        "predict": ["httpTrigger"],
+        "predict": ["httpTrigger", "timerTrigger"],
+        "score": ["queueTrigger"],
         "feedback": ["httpTrigger"],
         "drift": ["timerTrigger"],
         "reconcile": ["timerTrigger"],
@@ -162,8 +164,9 @@ def test_a_poison_message_is_kept_as_it_was_and_told_to_people() -> None:
     assert b"landing/late/a b%20c.csv" in alert
 
 
-def asked(method: str, path: str) -> func.HttpRequest:
-    return func.HttpRequest(method, f"https://samara.azurewebsites.net{path}", headers={"Host": "x"}, body=b"")
+def asked(method: str, path: str, **headers: str) -> func.HttpRequest:
+    named = {"Host": "x", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return func.HttpRequest(method, f"https://samara.azurewebsites.net{path}", headers=named, body=b"")
 
 
 def test_a_page_is_answered_with_what_keeps_browsers_in_check() -> None:
@@ -185,6 +188,16 @@ def test_what_is_not_its_own_is_refused_in_the_one_shape(method: str, path: str,
     reply = triggers(process("dashboard"))["dashboard-http"](asked(method, path))
 
     assert (reply.status_code, json.loads(reply.get_body())["code"]) == (status, code)
+
+
+def test_who_asks_is_believed_only_where_azure_says_that_it_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    signed = asked("GET", "/", x_ms_client_principal_name="ann@example.com")
+
+    by_key = azure.request(signed).caller
+    monkeypatch.setenv("WEBSITE_AUTH_ENABLED", "True")
+    by_identity = azure.request(signed).caller
+
+    assert (by_key, by_identity) == ("", "ann@example.com"), "with a key alone, anybody may send that header"
 
 
 INDEX = "from samara.hosts.azure import app; print(*(one.get_function_name() for one in app.get_functions()))"

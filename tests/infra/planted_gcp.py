@@ -29,7 +29,7 @@ PLANTED = (
     Planted(
         "a function that anybody may call",
         setting("samara-train-called-by-events", member="allUsers"),
-        ("private", "wakes"),
+        ("private", "wakes", "confused deputy"),
     ),
     Planted("another function's prefix", folder("ingest", "models/", "objectViewer"), ("least privilege",)),
     Planted("a right to write over", folder("feedback", "feedback/", "objectUser"), ("least privilege",)),
@@ -66,6 +66,13 @@ PLANTED = (
         "a function that believes anybody",
         lambda graph: graph.editing(
             "samara-drift", lambda given: given["serviceConfig"]["environmentVariables"].pop("SAMARA_CALLER")
+        ),
+        ("confused deputy",),
+    ),
+    Planted(
+        "a function that does not say who asked",
+        lambda graph: graph.editing(
+            "samara-predict", lambda given: given["serviceConfig"]["environmentVariables"].pop("SAMARA_PRIVATE")
         ),
         ("confused deputy",),
     ),

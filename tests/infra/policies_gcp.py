@@ -285,6 +285,16 @@ def only_our_own_caller(graph: Graph) -> Iterator[str]:
                 "serviceAccountEmail"
             ):
                 yield f"{name}: would believe others than {one.name}"
+    for name, function in _deployed(graph).items():
+        believes = bool(settings(function).get("SAMARA_PRIVATE"))
+        if believes and any(member.inputs["member"] in EVERYBODY for member in _let_in(graph, function)):
+            yield f"{name}: believes whatever strangers say of themselves"
+        if _open(function) and not believes:
+            yield f"{name}: does not write down who asks"
+
+
+def _let_in(graph: Graph, function: Resource) -> list[Resource]:
+    return [one for one in graph.of(ON_SERVICE) if one.inputs["name"] == function.inputs["name"]]
 
 
 def things_end(graph: Graph) -> Iterator[str]:

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from functions.catalogue import CATALOGUE
-from samara.catalogue import Function
+from samara.catalogue import Function, submitter
 from tests.emulators import processes
 from tests.infra import graph
 from tests.infra.graph import TOKEN, Graph
@@ -109,9 +109,9 @@ def test_a_function_may_read_create_and_swap_what_its_entry_names(cloud: Cloud, 
 
 
 def test_a_job_may_read_its_code_beside_what_its_entry_names(cloud: Cloud) -> None:
-    (job,) = (function.job for function in CATALOGUE if function.job)
-    s3 = cloud.s3("samara-train-job-role")
+    s3, job = cloud.s3("samara-train-job-role"), submitter(CATALOGUE).job
 
+    assert job, "one role for the jobs of all functions that submit one"
     assert permitted(lambda at: s3.get_object(Bucket=BUCKET, Key=f"{at}there")) == held((*job.reads, "code/"))
     assert permitted(lambda at: s3.put_object(Bucket=BUCKET, Key=f"{at}job", Body=b"")) == held(job.creates)
 

@@ -65,10 +65,13 @@ def test_every_function_of_the_catalogue_is_deployed_as_its_entry_says(graph: Gr
 def test_a_function_is_told_no_more_than_it_needs(graph: Graph) -> None:
     plain = {"SAMARA_PROVIDER", "SAMARA_FUNCTION", "SAMARA_STORE"}
 
-    assert set(settings(graph.named("samara-feedback"))) == plain
-    assert set(settings(graph.named("samara-predict"))) == {*plain, "SAMARA_CALLER"}
+    jobs = {"SAMARA_JOBS", "SAMARA_CODE"}
+
+    assert set(settings(graph.named("samara-feedback"))) == {*plain, "SAMARA_PRIVATE"}
+    assert set(settings(graph.named("samara-predict"))) == {*plain, "SAMARA_CALLER", "SAMARA_PRIVATE"}
     assert set(settings(graph.named("samara-ingest"))) == {*plain, "SAMARA_CALLER"}
-    assert set(settings(graph.named("samara-train"))) == {*plain, "SAMARA_CALLER", "SAMARA_JOBS", "SAMARA_CODE"}
+    assert set(settings(graph.named("samara-train"))) == {*plain, "SAMARA_CALLER", "SAMARA_PRIVATE", *jobs}
+    assert set(settings(graph.named("samara-score"))) == {*plain, "SAMARA_CALLER", *jobs}
     assert settings(graph.named("samara-reconcile"))["SAMARA_BUS"] == f"pubsub://{PROJECT}/samara-objects"
 
 

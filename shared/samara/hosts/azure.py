@@ -7,9 +7,13 @@ apps share, `BUS__clientId`. Objects come by the queue named as the function; `d
 What is raised makes a message visible again. After five tries (`maxDequeueCount` in `host.json`) Azure moves it to
 `{queue}-poison`, so a `Rejected` is tried again too, in vain but harmlessly. Timers are not tried again: the next one
 finds what is left.
+
+A function key tells that somebody has it, and not who. Who asks is known where the app has App Service Authentication
+besides, as Azure says by `WEBSITE_AUTH_ENABLED`, which is also what its own host goes by.
 """
 
 import logging
+import os
 from typing import Any
 
 import azure.functions as func
@@ -95,4 +99,5 @@ def given_up(other: Function, message: func.QueueMessage) -> GivenUp:
 
 
 def request(req: func.HttpRequest) -> HttpRequest:
-    return azure.request(req.method, req.url, req.headers, req.get_body(), now())
+    identified = os.environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
+    return azure.request(req.method, req.url, req.headers, req.get_body(), now(), identified=identified)

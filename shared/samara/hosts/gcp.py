@@ -1,11 +1,12 @@
 """What Google's functions framework starts: `function`, which `main.py` imports.
 
 Events are posts below `/_events/`, which only the deployment's own account may make (`SAMARA_CALLER`); everything else
-is the function's HTTP. Whatever is not 2xx is delivered again, so a malformed event is too, in vain but harmlessly;
+is the function's HTTP, whose callers are believed where Cloud Run identifies them (`SAMARA_PRIVATE`). Whatever is not 2xx is delivered again, so a malformed event is too, in vain but harmlessly;
 after the last try it goes to the dead letters.
 """
 
 import os
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -42,7 +43,12 @@ def answer(process: Process, asked: "Request") -> HttpResponse:
         except Exception as error:  # noqa: BLE001  # Pub/Sub sees a status, and the log the rest
             return http.secured(http.failure(error, {"path": asked.path[:200]}))
         return HttpResponse(204, b"")
-    return process.answer(lambda: request(asked))
+    return process.answer(lambda: identified(process, request(asked)))
+
+
+def identified(process: Process, asked: HttpRequest) -> HttpRequest:
+    """With its caller, if Cloud Run lets in nobody else. To a service open to all, anybody's token gets through."""
+    return replace(asked, caller=gcp.caller(asked)) if process.settings.private else asked
 
 
 def take(process: Process, post: HttpRequest) -> None:
