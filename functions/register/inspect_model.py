@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.shape_inference
 from google.protobuf.message import DecodeError
+from onnx import numpy_helper
 
 LARGEST = 512 << 20  # bytes
 MOST_NODES = 20_000
@@ -45,7 +47,7 @@ def flaws(data: bytes) -> list[str]:
     if len(model.graph.node) > MOST_NODES:
         return [f"has {len(model.graph.node):,} nodes; {MOST_NODES:,} are allowed"]
     found = list(chain(outside(model), frame(model), names(model.graph), operators(model), tensors(model.graph)))
-    return found or list(chain(trees(model.graph), broken(model)))
+    return found or list(chain(trees(model.graph), broken(model))) or list(divisions(model))
 
 
 def outside(model: Any) -> Iterator[str]:
@@ -197,6 +199,24 @@ def broken(model: Any) -> Iterator[str]:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:
         yield f"is not valid ONNX: {(str(error).splitlines() or ['no reason given'])[0][:300]}"
+
+
+def divisions(model: Any) -> Iterator[str]:
+    """Integer divisions by what a request may bring: by nought, or of the least integer by −1, the processor ends the
+    process that serves. A divisor in the model itself must be neither."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    kinds = {value.name: value.type.tensor_type.elem_type for value in (*graph.input, *graph.value_info, *graph.output)}
+    kinds |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    brought = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type not in ("Div", "Mod") or kinds.get(node.output[0], kinds.get(node.input[0])) in FLOATING:
+            continue
+        divisor = brought.get(node.input[1])
+        if divisor is None or np.isin(numpy_helper.to_array(divisor), (0, -1)).any():
+            yield f"node {shown(node.name)} divides integers, which can end the process; cast to float first"
+
+
+FLOATING = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 
 def shown(name: str) -> str:

@@ -56,10 +56,13 @@ class Deployment:
         container = self.exports["bucket"].rpartition("/")[2]
         self.account.client.get_blob_client(container, key).upload_blob(data)
 
-    def asked(self, function: str, method: str, path: str, body: Any = None, key: str | None = None) -> httpx.Response:
+    def asked(
+        self, function: str, method: str, path: str, body: Any = None, key: str | None = None, **saying: str
+    ) -> httpx.Response:
         """A request at the URL of a function, whose host name only Azure resolves, with the function's key."""
         known = self.host.apps[function].key if key is None else key
-        headers = {"host": urlsplit(self.exports["urls"][function]).netloc, "x-functions-key": known}
+        said = {name.replace("_", "-"): value for name, value in saying.items()}
+        headers = {"host": urlsplit(self.exports["urls"][function]).netloc, "x-functions-key": known, **said}
         return httpx.request(method, f"{self.host.url}{path}", headers=headers, json=body, timeout=60)
 
     def samara(self, *words: str) -> str:

@@ -140,7 +140,8 @@ def prediction(deployment: Deployment, champion: int, january: bytes) -> str:
     told = deployment.asked("predict", "GET", "/v2/models/late").json()
     wish = deployed.asking(told, deployed.part(january, 250))
 
-    answered = deployment.asked("predict", "POST", "/v2/models/late/infer", wish)
+    named = "somebody@else.example"
+    answered = deployment.asked("predict", "POST", "/v2/models/late/infer", wish, x_ms_client_principal_name=named)
 
     assert answered.status_code == 200, answered.text
     assert answered.headers["samara-version"] == str(champion)
@@ -151,6 +152,12 @@ def prediction(deployment: Deployment, champion: int, january: bytes) -> str:
 def test_an_answer_is_captured_and_walks_back_to_the_uploaded_file(deployment: Deployment, prediction: str) -> None:
     assert deployment.world.store.get(keys.Prediction.parse(prediction).capture)
     assert UPLOADED in deployment.samara("why", prediction)
+
+
+def test_who_asked_by_a_key_is_not_known_whatever_they_say(deployment: Deployment, prediction: str) -> None:
+    capture = json.loads(deployment.world.store.get(keys.Prediction.parse(prediction).capture).data)
+
+    assert "caller" not in capture["noted"]
 
 
 def test_who_has_no_key_gets_no_answer(deployment: Deployment) -> None:

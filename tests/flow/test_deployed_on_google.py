@@ -4,6 +4,7 @@ The zips that the program uploads are the code that runs, as functions and as jo
 package to import. What wakes them is what the program asks for: its notification, subscriptions, filters and schedules.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -102,6 +103,12 @@ def prediction(deployment: Deployment, champion: int, january: bytes) -> str:
 def test_an_answer_is_captured_and_walks_back_to_the_uploaded_file(deployment: Deployment, prediction: str) -> None:
     assert deployment.world.store.get(keys.Prediction.parse(prediction).capture)
     assert UPLOADED in deployment.samara("why", prediction)
+
+
+def test_what_cloud_run_knows_of_who_asked_is_captured(deployment: Deployment, prediction: str) -> None:
+    capture = json.loads(deployment.world.store.get(keys.Prediction.parse(prediction).capture).data)
+
+    assert f"user:{capture['noted']['caller']}" == ANALYST
 
 
 def test_who_is_no_caller_of_this_stack_gets_no_answer(deployment: Deployment) -> None:

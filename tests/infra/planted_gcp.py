@@ -29,7 +29,7 @@ PLANTED = (
     Planted(
         "a function that anybody may call",
         setting("samara-train-called-by-events", member="allUsers"),
-        ("private", "wakes", "confused deputy"),
+        ("confused deputy", "private", "wakes"),
     ),
     Planted("another function's prefix", folder("ingest", "models/", "objectViewer"), ("least privilege",)),
     Planted("a right to write over", folder("feedback", "feedback/", "objectUser"), ("least privilege",)),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from functions.catalogue import CATALOGUE
-from samara.catalogue import Function, named, told_of_failures
+from samara.catalogue import Function, Http, named, told_of_failures
 from tests.infra.graph import Graph, Resource
 from tests.infra.policies import ALL_JOBS, CREATE, READ, SWAP, Facts, Rule, shared
 
@@ -289,7 +289,7 @@ def only_our_own_caller(graph: Graph) -> Iterator[str]:
         believes = bool(settings(function).get("SAMARA_PRIVATE"))
         if believes and any(member.inputs["member"] in EVERYBODY for member in _let_in(graph, function)):
             yield f"{name}: believes whatever strangers say of themselves"
-        if _open(function) and not believes:
+        if not believes and any(isinstance(trigger, Http) for trigger in named(CATALOGUE, name).on):
             yield f"{name}: does not write down who asks"
 
 

@@ -91,7 +91,7 @@ def test_what_never_ends_is_a_danger() -> None:
     platform.machine() not in ("x86_64", "AMD64"), reason="only these processors stop at such a division"
 )
 def test_what_takes_its_process_down_is_a_danger() -> None:
-    assert flaws(dividing()) == []
+    assert flaws(dividing()) != [], "inspection finds this one, and would not find every one"
     assert handler.dangers(dividing()) == ["its process died of SIGFPE, when it is loaded and asked once"]
 
 

@@ -213,6 +213,33 @@ def test_each_danger_is_named(change: Callable[[Any], None], words: str) -> None
     assert any(words in flaw for flaw in flaws(model.SerializeToString())), flaws(model.SerializeToString())
 
 
+def divided(operator: str, kind: int, divisor: int | None) -> bytes:
+    """x divided by a number of the model's own, or by another input."""
+    more: dict[str, Any] = {"fmod": 1} if operator == "Mod" else {}
+    node = helper.make_node(operator, ["x", "d"], ["y"], name="divide", **more)
+    inputs = [helper.make_tensor_value_info(name, kind, [None]) for name in ("x", "d")]
+    given = [helper.make_tensor("d", kind, [1], [divisor])] if divisor is not None else []
+    outputs = [helper.make_tensor_value_info("y", kind, [None])]
+    graph = helper.make_graph([node], "divided", inputs[: 2 - len(given)], outputs, given)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+@pytest.mark.parametrize("operator", ["Div", "Mod"])
+@pytest.mark.parametrize("divisor", [None, 0, -1])
+def test_a_division_that_a_request_could_end_the_process_by_is_refused(operator: str, divisor: int | None) -> None:
+    (why,) = flaws(divided(operator, TensorProto.INT64, divisor))
+
+    assert why == "node 'divide' divides integers, which can end the process; cast to float first"
+
+
+@pytest.mark.parametrize("operator", ["Div", "Mod"])
+def test_a_division_of_floats_or_by_a_harmless_number_is_fine(operator: str) -> None:
+    assert flaws(divided(operator, FLOAT, None)) == []
+    assert flaws(divided(operator, TensorProto.INT64, 7)) == []
+
+
 @pytest.mark.parametrize(
     "changes",
     [
