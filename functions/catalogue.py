@@ -104,6 +104,7 @@ CATALOGUE = (
         creates=("blobs/", "drift/", "alerts/"),
         memory_mb=1024,
         timeout_s=900,
+        zip_mb=35,
         modules=1000,
     ),
     Function(

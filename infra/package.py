@@ -29,7 +29,7 @@ from samara.errors import Misconfigured, SamaraError
 
 __all__ = ["Package", "Target", "build", "build_all"]
 
-UNZIPPED = 262_144_000  # Lambda's limit, with all layers; the others have none as low
+LAMBDA_UNZIPPED, UNZIPPED = 262_144_000, 400_000_000  # Lambda's limit, with all layers, and ours where none is as low
 JOB_ZIP_MB, JOB_UNZIPPED = 200, 800_000_000  # fetched once for a training, onto a machine with a disk
 MB = 10**6
 OUT = ROOT / "build"
@@ -87,7 +87,7 @@ def build(name: str, target: Target, out: Path, precompile: bool = True) -> Pack
         raise Misconfigured(name, f"no such package; there are {', '.join(names())}")
     compiler = dists.interpreter(target.python) if precompile else ""
     content, parts = assembled(name, target, compiler)
-    held_to_sizes(name, content, parts, budget(name))
+    held_to_sizes(name, content, parts, budget(name, target.cloud))
     path = folder(target, out) / f"{name}.zip"
     archive.write(path, content)
     with path.open("rb") as file:
@@ -96,7 +96,7 @@ def build(name: str, target: Target, out: Path, precompile: bool = True) -> Pack
     if not proof.runs_here(target):
         return package
     loaded = proof.imported(path, name, target)
-    held_to_modules(name, loaded, budget(name))
+    held_to_modules(name, loaded, budget(name, target.cloud))
     return replace(package, modules=len(loaded))
 
 
@@ -156,12 +156,13 @@ def vendored(parts: Sequence[Part], name: str, target: Target) -> Iterator[Entry
             yield entry.below(below)
 
 
-def budget(name: str) -> Budget:
-    """What the catalogue allows."""
+def budget(name: str, cloud: str) -> Budget:
+    """What the catalogue allows, and the cloud."""
     if name.endswith("-job"):
         return Budget(JOB_ZIP_MB * MB, JOB_UNZIPPED, sys.maxsize)
     function = named(CATALOGUE, name)
-    return Budget(function.zip_mb * MB, UNZIPPED, function.modules)
+    unzipped = LAMBDA_UNZIPPED if cloud == "aws" else UNZIPPED
+    return Budget(function.zip_mb * MB, unzipped, function.modules)
 
 
 def held_to_sizes(name: str, content: Sequence[Entry], parts: Sequence[Part], allowed: Budget) -> None:
@@ -191,7 +192,7 @@ def held_to_modules(name: str, loaded: list[str], allowed: Budget) -> None:
 def table(packages: Sequence[Package]) -> str:
     lines = [f"{'package':<12}{'MB zipped':>16}{'MB unzipped':>18}{'modules':>14}"]
     for one in packages:
-        may = budget(one.name)
+        may = budget(one.name, one.target.cloud)
         modules = f"{one.modules} of {may.modules}" if may.modules < sys.maxsize else str(one.modules)
         zipped, unzipped = (
             f"{one.zipped / MB:.1f} of {may.zipped // MB}",

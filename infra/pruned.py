@@ -44,6 +44,7 @@ PRUNED = (
     *(Pruned(f"*.{c}", "what C is compiled from") for c in ("c", "cc", "cpp", "h", "hpp", "pxd", "pxi", "pyx", "a")),
     # what everything stands on
     Pruned("numpy/distutils/*", "builds extensions"),
+    Pruned("numpy/f2py/*", "builds extensions of Fortran"),
     Pruned("numpy/_core/_simd.*", "kernels for numpy's own tests"),
     Pruned("numpy/_core/*_tests.*", "the same"),
     Pruned("pydantic/v1/*", "the version before, for programs that were not ported"),
@@ -69,6 +70,11 @@ PRUNED = (
     # ONNX
     Pruned("onnx/backend/test/*", "the standard's test vectors"),
     Pruned("onnx/bin/*", "command line tools"),
+    Pruned(
+        "onnx/reference/*",
+        "every operator in Python, to compare with; ours run in onnxruntime, but trainings are people's own",
+        but_for=("train-job",),
+    ),
     Pruned("onnx/*.proto", "what the Python modules beside it were generated from"),
     Pruned(
         "onnxruntime/capi/libonnxruntime.so.*",

@@ -435,8 +435,7 @@ def joined(texts: list[bytes]) -> bytes:
 
 def classified(value: Value, most: int, name: str) -> Value:
     """The `most` largest numbers of each row as `number:index`, the largest first, of equal ones the earlier."""
-    if value.datatype in (TEXT, "BOOL"):
-        raise Rejected(name, f"answers with {value.datatype}, which cannot be ranked", code="bad_output")
+    rankable(value, name)
     numbers = [-inf if isnan(number) else number for number in tensors.plain(value, name)]
     rows = value.shape[0] if len(value.shape) > 1 else 1
     each = len(numbers) // rows if rows else 0
@@ -446,6 +445,12 @@ def classified(value: Value, most: int, name: str) -> Value:
         found += [f"{numbers[at]}:{at - start}".encode() for at in best]
     top = min(most, each)
     return Value(TEXT, (rows, top) if len(value.shape) > 1 else (top,), found)
+
+
+def rankable(value: Value, name: str) -> None:
+    """Raises `Rejected` unless these values are numbers, which alone can be ranked."""
+    if value.datatype in (TEXT, "BOOL"):
+        raise Rejected(name, f"answers with {value.datatype}, which cannot be ranked", code="bad_output")
 
 
 def deflated(body: bytes, accepted: str, headers: dict[str, str]) -> bytes:

@@ -136,10 +136,12 @@ def judge(work: Work) -> None:
 
 
 def listed(asked: Asked, outputs: dict[str, Value]) -> dict[str, list[Any]]:
-    """The outputs that go out as JSON, or a refusal of what JSON cannot carry: before it is captured as given."""
+    """The outputs that go out as JSON, or a refusal of what cannot go out as it is wanted: before it is captured."""
     found = {}
     for name, binary, classes in asked.wanted or map(wire.Wanted, outputs):
-        if not classes and not (asked.binary if binary is None else binary):
+        if classes:
+            wire.rankable(outputs[name], name)
+        elif not (asked.binary if binary is None else binary):
             found[name] = tensors.encode(outputs[name], name)
     return found
 

@@ -272,7 +272,7 @@ class Frame:
 
     Tensors of numbers lie in memory of the frame, to which inputs are copied and in which outputs whose shape is
     foreseen are written; the library refuses to write one of another shape. With `lent`, the inputs are used where
-    they are instead. Text, and outputs that are not foreseen, the library keeps itself.
+    they are instead. Text, outputs that are not foreseen, and those that are inputs, the library keeps itself.
     """
 
     def __init__(
@@ -294,7 +294,8 @@ class Frame:
         self._outputs: list[tuple[str, str, Shape, memoryview | None, int]] = []
         for place, ((name, datatype, _), shape) in enumerate(zip(inputs, shapes, strict=True)):
             self._take(place, Spec(name, datatype, shape), lent)
-        outputs = {spec.name: spec for spec in foreseen if spec.datatype != TEXT}
+        taken = {spec.name for spec in inputs}  # where one is given as it is, the library writes nothing
+        outputs = {spec.name: spec for spec in foreseen if spec.datatype != TEXT and spec.name not in taken}
         for place, name in enumerate(wanted, self._count):
             _, datatype, shape = outputs.get(name, Spec(name, "", ()))
             view = self._room(place, outputs[name]) if datatype else None

@@ -11,8 +11,8 @@ from samara import catalogue
 from samara.catalogue import Catalogue, Created, Every, Failed, Function, Http, Trigger
 
 BEGIN, END = "<!-- picture: begin -->", "<!-- picture: end -->"
-ENDS = ("captures/", "feedback/", "aliases/", "models/", "quarantine/")
-MOST_READ = 9
+ENDS = ("captures/", "feedback/", "aliases/", "models/", "quarantine/", "scores/")
+MOST_READ = 11
 
 
 def drawn(functions: Catalogue) -> str:

@@ -241,6 +241,16 @@ def test_constants_and_inputs_may_be_outputs(load: Load) -> None:
 
 
 @every_engine
+def test_an_output_that_is_itself_an_input_is_answered_as_it_came_each_time(load: Load) -> None:
+    node = helper.make_node("Neg", ["x"], ["y"])
+    session = load(model([node], [tensor("x"), tensor("key")], [tensor("key"), tensor("y"), tensor("x")]))
+
+    answers = [plain(session.run({"x": floats(n), "key": floats(n, 7)})) for n in range(1, 5)]
+
+    assert answers == [{"key": floats(n, 7), "y": floats(-n), "x": floats(n)} for n in range(1, 5)]
+
+
+@every_engine
 def test_outputs_whose_shape_hangs_on_the_values_are_whole(load: Load) -> None:
     session = load(model([helper.make_node("NonZero", ["x"], ["y"])], [tensor("x")], [tensor("y", "INT64", [1, None])]))
 

@@ -31,8 +31,11 @@ INTEGERS = st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=5).ma
     lambda values: Value("INT64", (len(values),), pack(f"<{len(values)}q", *values))
 )
 TRUTHS = st.lists(st.booleans(), min_size=1, max_size=5).map(lambda v: Value("BOOL", (len(v),), bytes(v)))
-TEXTS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=1, max_size=5).map(
+TEXTS = st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=5).map(
     lambda values: Value("BYTES", (len(values), 1), [value.encode() for value in values])
+)
+RAW = st.lists(st.binary(max_size=9), min_size=1, max_size=5).map(
+    lambda values: Value("BYTES", (len(values), 1), values)
 )
 
 
@@ -62,7 +65,7 @@ def read(one: Work) -> Capture:
     return capture
 
 
-@given(NUMBERS | INTEGERS | TRUTHS | TEXTS)
+@given(NUMBERS | INTEGERS | TRUTHS | TEXTS | RAW)
 def test_what_is_captured_is_read_back_bit_for_bit(value: Value) -> None:
     said = receipt.captured(value, value.shape[0])
 
@@ -73,7 +76,7 @@ def test_what_is_captured_is_read_back_bit_for_bit(value: Value) -> None:
     assert list(again.data) == list(value.data) or "FP32" in value.datatype
 
 
-@given(st.dictionaries(st.text(max_size=5), NUMBERS | INTEGERS | TRUTHS | TEXTS, max_size=4))
+@given(st.dictionaries(st.text(max_size=5), NUMBERS | INTEGERS | TRUTHS | TEXTS | RAW, max_size=4))
 def test_a_capture_is_the_record_that_everybody_reads(outputs: dict[str, Value]) -> None:
     one = asked()
     one.outputs = outputs

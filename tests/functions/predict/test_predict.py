@@ -479,6 +479,64 @@ def test_one_request_that_breaks_the_run_does_not_break_the_others(app: App, pub
     assert [said["outputs"][0]["data"] for status, said in answers if status == 200] == [[30.0], [10.0]]
 
 
+def raw(*carriers: bytes, **more: Any) -> HttpRequest:
+    """A request with raw tensors, in which a carrier may be any bytes."""
+    distances = np.ones(len(carriers), np.float32).tobytes()
+    texts = b"".join(len(one).to_bytes(4, "little") + one for one in carriers)
+    inputs = [
+        {"name": name, "shape": [len(carriers), 1], "datatype": kind, "parameters": {"binary_data_size": len(data)}}
+        for name, kind, data in (("distance", "FP32", distances), ("carrier", "BYTES", texts))
+    ]
+    head = json.dumps({"inputs": inputs, **more}).encode()
+    headers = {"content-type": "application/octet-stream", "inference-header-content-length": str(len(head))}
+    return post(head + distances + texts, **headers)
+
+
+BOTH = [{"name": "score"}, {"name": "airline", "parameters": {"classification": 1}}]
+
+
+@pytest.mark.parametrize(
+    ("bad", "status", "code"),
+    [
+        (post(body([1e38])), 422, "not_finite"),
+        (raw(b"\xff"), 422, "not_text"),
+        (post(body([1], outputs=BOTH)), 400, "bad_output"),
+    ],
+    ids=["a number that JSON lacks", "bytes that are no text", "text that is to be ranked"],
+)
+def test_an_answer_that_cannot_go_out_as_it_is_wanted_is_refused_alone_and_captured_as_refused(
+    app: App, publish: Any, point: Any, bad: HttpRequest, status: int, code: str
+) -> None:
+    publish(1, 1e38, sheet=ROWWISE)
+    point(champion=1)
+
+    answers = several(post(body([1])), bad, post(body([2])), app=app)
+    alone = refusal_of(bad, app)
+
+    kept = [one for _, one in captures.under(app, "captures/") if one]
+    refused_with = (status, code)
+    assert [(told, said.get("code")) for told, said in answers] == [(200, None), refused_with, (200, None)]
+    assert alone[:2] == refused_with
+    assert sorted((one.status, one.code) for one in kept) == sorted([(200, ""), (200, ""), refused_with, refused_with])
+
+
+def test_bytes_that_are_no_text_are_captured_and_found_again(
+    app: App, store: MemoryStore, publish: Any, point: Any
+) -> None:
+    publish(1)
+    point(champion=1)
+    event = raw(b"UA", b"\xff\x00", b"", id="mine", parameters={"binary_data_output": True})
+
+    first, again = run(event, app), run(event, app)
+
+    (key,) = store.list("captures/")
+    capture = app.read(Capture, key)
+    texts = [{"base64": "VUE="}, {"base64": "/wA="}, {"base64": ""}]
+    assert (first.status, first.body, first.headers) == (again.status, again.body, again.headers)
+    assert first.status == 200
+    assert (capture.inputs["carrier"], capture.outputs["airline"]) == (texts, texts)
+
+
 def test_an_id_of_the_client_is_kept_alone_so_that_it_is_found_again(
     app: App, store: MemoryStore, publish: Any, point: Any
 ) -> None:
