@@ -11,7 +11,7 @@ from functions.dashboard.figures import Figure, figures, gates_words
 from functions.dashboard.found import Found, GlanceFound, ModelFound, Problem
 from functions.dashboard.words import count, counted, duration, instant, noted_at, number, size
 from samara.core import keys
-from samara.core.aliases import Aliases, Move
+from samara.core.aliases import Aliases, Move, shares
 from samara.core.records import Alert, DriftReport, ModelVersion, Parity, Result, Run
 
 Tone = Literal["good", "warn", "bad", "calm"]
@@ -128,6 +128,10 @@ def state(aliases: Aliases, drift: Found[DriftReport], running: int) -> tuple[Ch
         chips = [Chip(f"champion v{aliases.champion}" + (f" since {instant(since)}" if since else ""), "good")]
     if aliases.challenger is not None:
         chips.append(Chip(f"challenger v{aliases.challenger}"))
+    if aliases.shadow is not None:
+        chips.append(Chip(f"shadow v{aliases.shadow}"))
+    if aliases.weights:
+        chips.append(Chip(shares(aliases.weights)))
     if latest := newest_report(drift):
         chips.append(Chip(f"last window {latest.window} {verdict_words(latest)}", VERDICT[latest.verdict]))
     chips.append(Chip(f"{counted(running, 'run')} running", "warn") if running else Chip("no run running"))
@@ -228,6 +232,10 @@ def moved_words(before: Move, move: Move) -> str:
             said.append(f"v{move.challenger} challenges")
         elif before.challenger != move.champion:
             said.append(f"v{before.challenger} no longer challenges")
+    if move.shadow != before.shadow:
+        said.append(f"v{move.shadow} is the shadow" if move.shadow is not None else "no shadow")
+    if move.weights != before.weights:
+        said.append(f"requests go to {shares(move.weights)}" if move.weights else "the champion answers all")
     return ", ".join(said) or "nothing changed"
 
 

@@ -12,8 +12,8 @@ from samara.errors import Rejected
 MOST_ROWS = 20  # in one request: each is asked about many times over
 
 
-def explained(work: Work, version: Version, ask: Ask) -> list[dict[str, Any]]:
-    """What each column added to each row's answer, against the rows that training saw.
+def explained(work: Work, version: Version, ask: Ask) -> list[dict[str, Any] | None]:
+    """What each column added to each row's answer, against the rows that training saw; None for a vetoed one.
 
     Of a classification the probability of the class that was answered is explained, of a regression the prediction.
     """
@@ -25,8 +25,11 @@ def explained(work: Work, version: Version, ask: Ask) -> list[dict[str, Any]]:
     asked = {name: cut(value, ones) for name, value in work.values.items()}
     answers = {name: cut(value, ones) for name, value in work.outputs.items()}
     classes = version.sheet.classes if version.sheet else ()
-    told = []
+    told: list[dict[str, Any] | None] = []
     for row in range(work.count):
+        if row in work.vetoed:  # what may not be said may not be explained either
+            told.append(None)
+            continue
         found = explain.attributions(
             ask,
             {name: values[row] for name, values in asked.items()},

@@ -56,6 +56,11 @@ def shadow(app: App, model: str, version: int | None, *, at: datetime, by: str) 
     return app.swap(Aliases, key, lambda now: aliases.shadowed(now, version, at=at, by=by))
 
 
+def roles(app: App, model: str) -> dict[int, str]:
+    """What each version is to the requests that come now, in words."""
+    return aliases.roles(app.find_head(Aliases, keys.aliases(keys.named(model, "model"))) or Aliases())
+
+
 def rollback(app: App, model: str, *, at: datetime, by: str) -> Aliases:
     """The champion before this one, as champion again."""
     key = keys.aliases(keys.named(model, "model"))

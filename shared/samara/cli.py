@@ -293,9 +293,10 @@ def route(settings: Settings, model: str, shares: tuple[str, ...]) -> None:
     Who sends a `samara-key` header is always answered by the same version while the shares stay.
     """
     from samara import admin, app
+    from samara.core.aliases import shares as shares_in_words
 
     head = admin.route(app.build(settings), model, share_of(shares), at=datetime.now(UTC), by=getpass.getuser())
-    said = ", ".join(f"v{version} {share:.0%}" for version, share in head.weights.items()) or f"v{head.champion} all"
+    said = shares_in_words(head.weights) or f"v{head.champion} all"
     click.echo(f"{click.style('✓', fg='green')} {model}: {said}, move {len(head.moves)}")
 
 

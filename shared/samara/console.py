@@ -98,10 +98,10 @@ def models(app: App, model: str | None) -> None:
     found = admin.versions(app, model)
     if not found:
         raise NotFound(model, "no version is registered; `samara models` lists what there is")
-    standing = admin.model_status(app, model)
+    named = admin.roles(app, model)
     shown = table("version", "alias", "run", "metrics on its holdout", "champion then", "gates")
     for version in found:
-        alias = {standing.champion: "champion", standing.challenger: "challenger"}.get(version.version, "")
+        alias = named.get(version.version, "").replace(", ", "\n")
         shown.add_row(
             f"v{version.version}", alias, version.run, metrics(version.metrics), compared(version), gates(version)
         )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samara.core.aliases import Aliases, promoted, registered, rolled_back
+from samara.core.aliases import Aliases, promoted, registered, rolled_back, routed, shadowed
 from samara.errors import Conflict, Rejected
 
 NOON = datetime(2013, 2, 14, 12, 0, tzinfo=UTC)
@@ -114,3 +114,45 @@ def test_of_two_people_rolling_back_at_once_the_second_is_told() -> None:
 
     with pytest.raises(Conflict, match="not v2"):
         rolled_back(aliases, "real", 2, at=NOON, by="bob")
+
+
+def test_shares_hold_while_the_champion_does() -> None:
+    shared = routed(champion(1), "late", {1: 0.9, 2: 0.1}, at=NOON, by="ann")
+
+    challenged = shared.moved(champion=1, challenger=3, at=NOON, cause="registered")
+    later = challenged.moved(champion=3, challenger=None, at=NOON, cause="promoted")
+
+    assert challenged.weights == {1: 0.9, 2: 0.1}
+    assert later.weights == {}
+
+
+def test_a_shadow_stays_through_every_promotion_until_it_is_taken_back() -> None:
+    followed = shadowed(champion(1), 2, at=NOON, by="ann")
+
+    later = followed.moved(champion=3, challenger=None, at=NOON, cause="promoted")
+
+    assert (later.shadow, shadowed(later, None, at=NOON, by="ann").shadow) == (2, None)
+
+
+@pytest.mark.parametrize(
+    ("weights", "why"),
+    [
+        ({1: 0.5}, "add up to 1"),
+        ({1: 1.5, 2: -0.5}, "add up to 1"),
+        ({2: 1.0}, "must name the champion, v1"),
+    ],
+)
+def test_shares_that_make_no_sense_are_refused(weights: dict[int, float], why: str) -> None:
+    with pytest.raises(Rejected, match=why):
+        routed(champion(1), "late", weights, at=NOON, by="ann")
+
+
+def test_what_changes_nothing_is_no_move() -> None:
+    shared = routed(champion(1), "late", {1: 0.9, 2: 0.1}, at=NOON, by="ann")
+
+    assert routed(shared, "late", {1: 0.9, 2: 0.1}, at=NOON, by="bob") == shared
+    assert shadowed(shared, None, at=NOON, by="bob") == shared
+
+
+def champion(version: int) -> Aliases:
+    return Aliases().moved(champion=version, challenger=None, at=NOON, cause="test")

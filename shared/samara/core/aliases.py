@@ -110,8 +110,8 @@ def rolled_back(aliases: Aliases, model: str, expect: int | None, *, at: datetim
 def routed(aliases: Aliases, model: str, weights: Mapping[int, float], *, at: datetime, by: str) -> Aliases:
     """Requests shared among versions by a person's word; all to the champion where `weights` is empty."""
     if not all(0 < share <= 1 for share in weights.values()) or (weights and abs(sum(weights.values()) - 1) > 1e-9):
-        shares = ", ".join(f"v{version} {share:g}" for version, share in weights.items())
-        raise Rejected(model, f"shares must lie above 0 and add up to 1; these do not: {shares}", code="bad_weights")
+        why = f"shares must lie above 0 and add up to 1; these do not: {shares(weights)}"
+        raise Rejected(model, why, code="bad_weights")
     if aliases.champion is None:
         raise Rejected(model, "has no champion yet; promote a version first", code="no_model")
     if weights and aliases.champion not in weights:
@@ -153,6 +153,33 @@ def succession(aliases: Aliases) -> list[int]:
         else:
             line.append(move.champion)
     return line
+
+
+def roles(aliases: Aliases) -> dict[int, str]:
+    """What each version is to the requests that come now, in words.
+
+    >>> roles(Aliases(champion=4, challenger=5, shadow=3, weights={4: 0.8, 3: 0.2}))
+    {4: 'champion, 80 %', 5: 'challenger', 3: 'shadow, 20 %'}
+    """
+    said: dict[int, list[str]] = {}
+    for number, role in (
+        (aliases.champion, "champion"),
+        (aliases.challenger, "challenger"),
+        (aliases.shadow, "shadow"),
+    ):
+        if number is not None:
+            said.setdefault(number, []).append(role)
+    for number, share in aliases.weights.items():
+        said.setdefault(number, []).append(f"{100 * share:g} %")
+    return {number: ", ".join(words) for number, words in said.items()}
+
+
+def shares(weights: Mapping[int, float]) -> str:
+    """
+    >>> shares({4: 0.8, 3: 0.2})
+    'v4 80 %, v3 20 %'
+    """
+    return ", ".join(f"v{number} {100 * share:g} %" for number, share in weights.items())
 
 
 def seen(aliases: Aliases, model: str, expect: int | None) -> None:

@@ -120,3 +120,19 @@ def test_a_run_takes_from_its_plan_to_its_result(story: Any) -> None:
     assert view.took(run, after(600)) == "10 min"
     assert view.took(run, ended.model_copy(update={"noted": {"seconds": 1.25}})) == "1.2 s", "the job's own word"
     assert view.took(run, after(-1)) == view.took(run, None) == view.took(run, ended) == "–"
+
+
+def test_shares_and_a_shadow_are_part_of_the_story() -> None:
+    aliases = Aliases().moved(champion=1, challenger=None, at=MAY, cause="promoted by ann")
+    aliases = aliases.moved(champion=1, challenger=None, weights={1: 0.9, 2: 0.1}, at=MAY, cause="routed by ann")
+    aliases = aliases.moved(champion=1, challenger=None, shadow=3, at=MAY, cause="shadow set by ann")
+    aliases = aliases.moved(champion=2, challenger=None, at=MAY, cause="promoted by ann")
+
+    said = [row.what for row in view.move_rows(aliases, Found())]
+
+    assert said == [
+        "v2 became champion in place of v1, the champion answers all",
+        "v3 is the shadow",
+        "requests go to v1 90 %, v2 10 %",
+        "v1 became champion",
+    ]

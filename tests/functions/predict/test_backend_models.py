@@ -4,7 +4,6 @@ Each is asked in JSON, where JSON can say what it takes and gives, and with raw 
 by a rule, and counted, so that it cannot silently grow.
 """
 
-import json
 import struct
 import warnings
 from collections import Counter
@@ -19,6 +18,7 @@ import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime
+import orjson
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
@@ -140,10 +140,9 @@ def asked_alone(case: Case, inputs: Sequence[Array]) -> list[Array] | None:
         return None
 
 
-def ask(http: HTTPConnection, name: str, case: Case, inputs: Sequence[Array], *, binary: bool) -> list[Array] | str:
-    """What the server answers, or why it does not."""
-    head, follow = spoken(case, inputs, binary=binary)
-    headers = {"inference-header-content-length": str(len(head))} if binary else {}
+def ask(http: HTTPConnection, name: str, head: bytes, follow: bytes = b"") -> list[Array] | str:
+    """What the server answers to a request's JSON and the raw tensors that follow it, or why it does not."""
+    headers = {"inference-header-content-length": str(len(head))} if b"binary_data_size" in head else {}
     http.request("POST", f"/v2/models/{name}/infer", head + follow, headers)
     response = http.getresponse()
     body = response.read()
@@ -164,7 +163,7 @@ def spoken(case: Case, inputs: Sequence[Array], *, binary: bool) -> tuple[bytes,
             told.append({**said, "parameters": {"binary_data_size": len(follow[-1])}})
         else:
             told.append({**said, "data": listed(array)})
-    return json.dumps({"inputs": told, "parameters": {"binary_data_output": binary}}).encode(), b"".join(follow)
+    return orjson.dumps({"inputs": told, "parameters": {"binary_data_output": binary}}), b"".join(follow)
 
 
 def datatype(array: Array) -> str:
@@ -194,7 +193,7 @@ def listed(array: Array) -> list[Any]:
 
 def answered(body: bytes, length: int) -> list[Array]:
     found, at = [], length
-    for output in json.loads(body[:length])["outputs"]:
+    for output in orjson.loads(body[:length])["outputs"]:
         shape, name = output["shape"], output["datatype"]
         values: Any = output.get("data")
         if values is None:
@@ -221,16 +220,28 @@ def numbers(arrays: Sequence[Array], *, missing: bool) -> bool:
     return not any(np.isinf(one).any() or (np.isnan(one).any() and not missing) for one in floats)
 
 
+def equal(right: list[Array] | None, found: list[Array]) -> bool:
+    """Whether an answer is bit by bit one that was right. Text is left to who compares more slowly."""
+    return right is not None and [(one.dtype, one.shape, one.tobytes()) for one in right] == [
+        (one.dtype, one.shape, one.tobytes()) for one in found
+    ]
+
+
 def outcome(http: HTTPConnection, name: str, case: Case) -> str:
     """How a served model did, in words that can be counted; words that name the model tell of a failure."""
     ways = Counter[str]()
     for inputs, expected in case.sets:
-        sayable = numbers(inputs, missing=True) and numbers(expected, missing=False)
-        fits = sayable and len(spoken(case, inputs, binary=False)[0]) <= LARGEST
-        for binary in (True, False) if fits else (True,):
-            found = ask(http, name, case, inputs, binary=binary)
-            if isinstance(found, list) and case.same(expected, found):
-                ways["raw" if binary else "in JSON"] += 1
+        asked = {"raw": spoken(case, inputs, binary=True)}
+        if numbers(inputs, missing=True) and numbers(expected, missing=False):
+            asked["in JSON"] = spoken(case, inputs, binary=False)
+        right: list[Array] | None = None
+        for way, (head, follow) in asked.items():
+            if len(head) > LARGEST:
+                continue
+            found = ask(http, name, head, follow)
+            if isinstance(found, list) and (equal(right, found) or case.same(expected, found)):
+                ways[way] += 1
+                right = found
                 continue
             alone = asked_alone(case, inputs)
             if alone is None and isinstance(found, str) and '"model_failed"' in found:

@@ -32,7 +32,7 @@ SHEET = Sheet(
     target=Target("delay", "number"),
     ignored=("delay",),
     rowwise=True,
-    background={"distance": [1.0, 3.0], "carrier": ["", ""]},
+    background={"distance": (1.0, 3.0), "carrier": ("", "")},
 )
 
 
@@ -151,6 +151,12 @@ def test_a_guardrail_refuses_a_request_of_tensors_as_a_whole(guarded: App) -> No
 
     assert (status, said["code"]) == (422, "vetoed")
     assert said["error"].startswith("near: vetoes row 2")
+
+
+def test_what_may_not_be_said_is_not_explained_either(guarded: App) -> None:
+    _, said = told(rows({"distance": 5.0}, {"distance": 500.0}, what="explain"), guarded)
+
+    assert [why is not None for why in said["explanations"]] == [True, False]
 
 
 def test_a_vetoed_answer_is_captured_with_the_rule(guarded: App) -> None:

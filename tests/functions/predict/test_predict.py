@@ -489,23 +489,23 @@ def raw(*carriers: bytes, **more: Any) -> HttpRequest:
     ]
     head = json.dumps({"inputs": inputs, **more}).encode()
     headers = {"content-type": "application/octet-stream", "inference-header-content-length": str(len(head))}
-    return post(head + distances + texts, **headers)
+    return replace(post(head + distances + texts), headers=headers)
 
 
 BOTH = [{"name": "score"}, {"name": "airline", "parameters": {"classification": 1}}]
 
 
 @pytest.mark.parametrize(
-    ("bad", "status", "code"),
+    ("bad", "refused_with"),
     [
-        (post(body([1e38])), 422, "not_finite"),
-        (raw(b"\xff"), 422, "not_text"),
-        (post(body([1], outputs=BOTH)), 400, "bad_output"),
+        (post(body([1e38])), (422, "not_finite")),
+        (raw(b"\xff"), (422, "not_text")),
+        (post(body([1], outputs=BOTH)), (400, "bad_output")),
     ],
     ids=["a number that JSON lacks", "bytes that are no text", "text that is to be ranked"],
 )
 def test_an_answer_that_cannot_go_out_as_it_is_wanted_is_refused_alone_and_captured_as_refused(
-    app: App, publish: Any, point: Any, bad: HttpRequest, status: int, code: str
+    app: App, publish: Any, point: Any, bad: HttpRequest, refused_with: tuple[int, str]
 ) -> None:
     publish(1, 1e38, sheet=ROWWISE)
     point(champion=1)
@@ -514,7 +514,6 @@ def test_an_answer_that_cannot_go_out_as_it_is_wanted_is_refused_alone_and_captu
     alone = refusal_of(bad, app)
 
     kept = [one for _, one in captures.under(app, "captures/") if one]
-    refused_with = (status, code)
     assert [(told, said.get("code")) for told, said in answers] == [(200, None), refused_with, (200, None)]
     assert alone[:2] == refused_with
     assert sorted((one.status, one.code) for one in kept) == sorted([(200, ""), (200, ""), refused_with, refused_with])

@@ -34,6 +34,16 @@ def test_what_was_not_used_for_longest_goes_when_there_is_no_more_room() -> None
     assert [kept.peek(name) for name in "abc"] == [4, None, 5]
 
 
+def test_a_value_in_place_of_another_weighs_instead_of_it() -> None:
+    kept: Kept[str, int] = Kept(10, weigh=lambda value: value)
+    kept.put("a", 4)
+
+    for _ in range(5):
+        kept.put("b", 6)
+
+    assert [kept.peek(name) for name in "ab"] == [4, 6]
+
+
 def test_what_is_larger_than_all_the_room_is_kept_alone() -> None:
     kept: Kept[str, int] = Kept(10, weigh=lambda value: value)
     kept.put("a", 4)
