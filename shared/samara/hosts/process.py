@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,6 +15,7 @@ from samara.entry import log
 from samara.errors import Misconfigured, Rejected
 from samara.events import Event, GivenUp, HttpRequest, HttpResponse, Wake
 from samara.hosts import http
+from samara.hosts.gathered import Gathered
 from samara.providers import Bus
 from samara.settings import Settings, from_environment
 
@@ -64,7 +65,21 @@ class Process:
     def _run(self, function: Function, request: HttpRequest) -> Any:
         if function.name != self.function.name:
             raise http.unknown(request.path)  # another function's, at an address of its own
+        if request.method == "POST" and (gathered := self._gathered):
+            return gathered(request)
         return dispatch.deliver(function, request, self.app)
+
+    @cached_property
+    def _gathered(self) -> Gathered | None:
+        """Where a function can answer requests together, those that come at the same time are."""
+        handler, app = dispatch.handler_of(self.function.name), self.app.acting_as(self.function)
+        if handler.together is None:
+            return None
+
+        def answers(requests: Sequence[HttpRequest]) -> Sequence[HttpResponse]:
+            return [handler(requests[0], app)] if len(requests) == 1 else handler.answers(requests, app)
+
+        return Gathered(answers)
 
 
 def start(settings: Settings) -> Process:

@@ -1,0 +1,44 @@
+"""Threads that bring a request each at the same time, answered together where a function can: as in
+`samara.hosts.ways`, nobody waits for company, but while others are being answered, company gathers by itself."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from threading import Lock, Semaphore
+
+from samara.events import HttpRequest, HttpResponse
+
+MOST_TOGETHER = 128  # requests of one call, so that the first of them does not wait for ever more
+AT_ONCE = 2  # calls: while one waits for the bucket, the other computes
+
+
+class Gathered:
+    """`run` answers all it is given, in order. Called by many threads at once, with a request each."""
+
+    def __init__(self, run: Callable[[Sequence[HttpRequest]], Sequence[HttpResponse]]) -> None:
+        self._run = run
+        self._lock = Lock()
+        self._waiting: list[tuple[HttpRequest, Future[HttpResponse]]] = []
+        self._turns = Semaphore(AT_ONCE)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """The response to this request, or what `run` raised for those it was asked with."""
+        answer: Future[HttpResponse] = Future()
+        with self._lock:
+            self._waiting.append((request, answer))
+        with self._turns:  # of as many turns as there are requests, each answers what has gathered, if others have not
+            self._answer_some()
+        return answer.result()
+
+    def _answer_some(self) -> None:
+        with self._lock:
+            some, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
+        if not some:
+            return
+        try:
+            responses = self._run([request for request, _ in some])
+            for (_, answer), response in zip(some, responses, strict=True):
+                answer.set_result(response)
+        except BaseException as error:  # noqa: BLE001  # each of them hears of it
+            for _, answer in some:
+                if not answer.done():
+                    answer.set_exception(error)
