@@ -12,13 +12,17 @@ V = TypeVar("V")
 
 
 class Kept(Generic[K, V]):
-    """The values used last, as many as weigh `most` together. A value is made once, however many threads ask."""
+    """The values used last, as many as weigh `most` together. A value is made once, however many threads ask.
+
+    What a value weighs does not change.
+    """
 
     def __init__(self, most: float, weigh: Callable[[V], float] = lambda _: 1) -> None:
         self._most = most
         self._weigh = weigh
         self._lock = Lock()
         self._values: OrderedDict[K, V] = OrderedDict()
+        self._weight: float = 0
         self._making: dict[K, Future[V]] = {}
 
     def get(self, key: K, make: Callable[[], V]) -> V:
@@ -59,9 +63,10 @@ class Kept(Generic[K, V]):
         Who still works with that keeps it alive. The newest always stays.
         """
         with self._lock:
+            before = self._values.get(key)
             self._values[key] = value
             self._values.move_to_end(key)
-            weight = sum(map(self._weigh, self._values.values()))
-            while weight > self._most and len(self._values) > 1:
-                weight -= self._weigh(self._values.popitem(last=False)[1])
+            self._weight += self._weigh(value) - (0 if before is None else self._weigh(before))
+            while self._weight > self._most and len(self._values) > 1:
+                self._weight -= self._weigh(self._values.popitem(last=False)[1])
         return value

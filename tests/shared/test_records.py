@@ -180,9 +180,7 @@ def test_an_altered_record_is_refused() -> None:
 def test_a_record_from_a_later_samara_is_refused_with_the_way_out() -> None:
     later = ALERT.to_bytes().replace(b'"schema":1', b'"schema":2')
 
-    with pytest.raises(
-        Rejected, match=r"later Samara \(schema 2, this one reads 1\); upgrade to read it"
-    ) as refused:
+    with pytest.raises(Rejected, match=r"later Samara \(schema 2, this one reads 1\); upgrade to read it") as refused:
         Alert.read(later, "alerts/a.json")
 
     assert refused.value.code == "unknown_schema"
