@@ -135,7 +135,7 @@ def version_for(work: Work, app: App) -> Version:
 
 
 def ask(group: Sequence[Work], app: App) -> None:
-    """Run the model for all of these at once. When that fails, each is asked alone: one of them is to blame."""
+    """Run the model for all of these at once. When it fails on them, each is asked alone: one of them is to blame."""
     first, version = group[0], group[0].version
     if version is None:
         return
@@ -147,11 +147,12 @@ def ask(group: Sequence[Work], app: App) -> None:
             given = {name: joined([work.values[name] for work in group]) for name in given}
         outputs = session.run(given, version.names, limit_s=first.policy.limit_s)
     except SamaraError as error:
-        if len(group) > 1:
-            for work in group:
+        to_blame = isinstance(error, Rejected) and error.code in ("model_failed", "bad_input")
+        for work in group:
+            if to_blame and len(group) > 1:
                 ask([work], app)
-            return
-        first.error = failed(first, error)
+            else:
+                work.error = failed(work, error)
         return
     seconds = time.perf_counter() - started
     if len(group) == 1:

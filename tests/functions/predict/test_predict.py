@@ -536,6 +536,18 @@ def test_bytes_that_are_no_text_are_captured_and_found_again(
     assert (capture.inputs["carrier"], capture.outputs["airline"]) == (texts, texts)
 
 
+def test_a_model_that_cannot_be_loaded_is_tried_once_for_all_who_came_together(
+    app: App, publish: Any, point: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(1, data=b"no model at all", sheet=ROWWISE)
+    point(champion=1)
+
+    answers = several(*(post(body([number])) for number in range(5)), app=app)
+
+    assert [status for status, _ in answers] == [503] * 5
+    assert len([record for record in caplog.records if "no model" in record.message or "failed" in record.message]) == 1
+
+
 def test_an_id_of_the_client_is_kept_alone_so_that_it_is_found_again(
     app: App, store: MemoryStore, publish: Any, point: Any
 ) -> None:
