@@ -64,9 +64,11 @@ clean: ## Remove the environments and everything generated
 
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Samara needs Python 3.11 or newer; none was found. Name one: make PYTHON=/path/to/python"; exit 1; }
-	@echo "Setting up .venv with $(PYTHON), from requirements.lock (about a minute, once)"
+	@echo "Setting up .venv with $(PYTHON), from requirements.lock (half a minute, once)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.lock > .venv/uv.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.lock
+	@$(INSTALL) --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

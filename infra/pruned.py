@@ -44,7 +44,7 @@ PRUNED = (
     *(Pruned(f"*.{c}", "what C is compiled from") for c in ("c", "cc", "cpp", "h", "hpp", "pxd", "pxi", "pyx", "a")),
     # what everything stands on
     Pruned("numpy/distutils/*", "builds extensions"),
-    Pruned("numpy/f2py/*", "builds extensions of Fortran"),
+    Pruned("numpy/f2py/*", "builds extensions of Fortran; scipy asks for all of numpy", but_for=("train-job",)),
     Pruned("numpy/_core/_simd.*", "kernels for numpy's own tests"),
     Pruned("numpy/_core/*_tests.*", "the same"),
     Pruned("pydantic/v1/*", "the version before, for programs that were not ported"),

@@ -15,7 +15,7 @@ from functions.catalogue import CATALOGUE
 ROOT = Path(__file__).parents[1]
 HOMES = {"samara": ROOT / "shared/samara", "functions": ROOT / "functions"}
 
-WORLDLY_FILES = ("handler", "job", "capturing", "served", "ticks", "scoring_requests")  # the last ones are parts of a handler
+WORLDLY_FILES = ("handler", "job", "capturing", "served", "ticks", "scoring_requests")  # parts of handlers too
 SEAMS = (
     "samara.events.aws", "samara.events.aws_http", "samara.events.gcp", "samara.events.azure", "samara.events.payloads",
     "samara.events.fields", "samara.events.http_head",

@@ -52,14 +52,15 @@ def warm() -> None:
 
 
 def load(
-    model: bytes, *, engine: str = "", threads: int = 1, cache: "os.PathLike[str] | None" = None, digest: str = ""
+    model: bytes, *, engine: str = "", threads: int = 1, cache: "str | os.PathLike[str] | None" = None, digest: str = ""
 ) -> Session:
     """A session for the model in these bytes, which may refer to no file outside them.
 
     `engine` is `lean`, `package` or an accelerator: `cuda`, `tensorrt`, `coreml`, `directml`. Without one,
     `SAMARA_ENGINE` says which; without that, it is the lean one. `cache` is a folder in which models are kept as
     they are after optimisation, where that saves time (`samara.optimised`), under their `digest`, the SHA-256 of these
-    bytes, which is worked out if it is not given. `Rejected`, code `bad_model`, when the model cannot be loaded.
+    bytes, which is worked out if it is not given; without one, it is `SAMARA_CACHE`, or there is none. `Rejected`,
+    code `bad_model`, when the model cannot be loaded.
     """
     asked = (engine or os.environ.get("SAMARA_ENGINE", "")).lower()
     if asked not in ("", LEAN, PACKAGE, *ACCELERATORS):
@@ -68,7 +69,7 @@ def load(
     if asked in ("", LEAN) and ort_api.api() is not None:
         from samara import ort  # noqa: PLC0415 - with the package, none of it is needed
 
-        return ort.load(model, threads=threads, cache=cache, digest=digest)
+        return ort.load(model, threads=threads, cache=cache or os.environ.get("SAMARA_CACHE") or None, digest=digest)
     from samara import ort_package  # noqa: PLC0415 - it imports numpy
 
     return ort_package.load(model, accelerator=asked if asked in ACCELERATORS else "", threads=threads)

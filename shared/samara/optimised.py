@@ -23,7 +23,7 @@ PIECE = 1 << 20  # bytes read at once
 FEATURES = ("flags", "Features")  # the lines of /proc/cpuinfo that say what a processor can do
 
 
-def graph(library: Api, model: bytes, threads: int, cache: "os.PathLike[str]", digest: str) -> Graph:
+def graph(library: Api, model: bytes, threads: int, cache: "str | os.PathLike[str]", digest: str) -> Graph:
     """The model from the folder `cache`, or from its bytes, and then kept there. `Failure` if it cannot be loaded.
 
     A folder that cannot be written, is full, or holds what was damaged costs time and nothing else. Whoever can write

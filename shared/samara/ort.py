@@ -67,7 +67,7 @@ Shape = tuple[int, ...]
 Key = tuple[tuple[str, ...], tuple[Shape, ...]]
 
 
-def load(model: bytes, *, threads: int = 1, cache: "os.PathLike[str] | None" = None, digest: str = "") -> "Lean":
+def load(model: bytes, *, threads: int = 1, cache: "str | os.PathLike[str] | None" = None, digest: str = "") -> "Lean":
     """A session for the model in these bytes, which may refer to no file outside them.
 
     One thread for each run: sums are added in the same order everywhere, requests already use every core, and

@@ -19,7 +19,8 @@ class Settings:
     this process was deployed to be, and `caller` the account whose posts to it are events, where those come by HTTP.
     `private` is set where the platform lets in nobody whom it has not identified, so that we may believe who asks.
     `code` is the key of the package from which a job gets its code, or nothing where the job's machine has it.
-    `engine` is what runs models, if not the usual one (`samara.engines.load`).
+    `engine` is what runs models, if not the usual one, and `cache` a folder of this user's alone in which they are kept
+    as they are after optimisation, so that large ones load faster (`samara.engines.load`).
     """
 
     provider: str = "local"
@@ -33,6 +34,7 @@ class Settings:
     code: str = ""
     catalogue: str = "functions.catalogue"
     engine: str = ""
+    cache: str = ""
 
     @property
     def bucket(self) -> Path:

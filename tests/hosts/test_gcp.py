@@ -10,6 +10,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,11 @@ import pytest
 
 from samara import providers
 from samara.core import keys
+from samara.events import HttpRequest
+from samara.hosts.gcp import identified
+from samara.hosts.process import start
 from samara.ports import ObjectStore
+from samara.settings import Settings
 from tests.emulators import gcs, google_pubsub, processes
 from tests.emulators.google_pubsub import Topics
 from tests.events.samples import golden, raw
@@ -26,6 +31,7 @@ from tests.events.samples import golden, raw
 CSV = b"day,delay\n1,10\n2,20\n"
 PUSH = "push@acme.iam.gserviceaccount.com"
 TOPIC = "projects/acme/topics/samara-dev"
+NOON = datetime(2013, 2, 14, 12, 0, tzinfo=UTC)
 MAIN = "from samara.hosts.gcp import function\n"
 
 
@@ -39,10 +45,16 @@ class Server:
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
     def post(self, event: str, body: bytes = b"", account: str = PUSH, **headers: str) -> httpx.Response:
-        claims = urlsafe_b64encode(json.dumps({"email": account, "email_verified": True}).encode()).decode().rstrip("=")
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        token = {"authorization": f"Bearer e30.{claims}.SIGNATURE_REMOVED_BY_GOOGLE"}
-        return self.client.post(f"/_events/{event}", content=body, headers={**token, **named})
+        return self.client.post(
+            f"/_events/{event}", content=body, headers={"authorization": verified(account), **named}
+        )
+
+
+def verified(account: str) -> str:
+    """A token as Cloud Run passes it on."""
+    claims = urlsafe_b64encode(json.dumps({"email": account, "email_verified": True}).encode()).decode().rstrip("=")
+    return f"Bearer e30.{claims}.SIGNATURE_REMOVED_BY_GOOGLE"
 
 
 @contextmanager
@@ -144,6 +156,14 @@ def test_only_the_deployments_own_account_posts_events(ingest: Server, store: Ob
 
     assert [(reply.status_code, reply.json()["code"]) for reply in replies] == [(403, "not_ours")] * 3
     assert list(store.list("datasets/forged/")) == []
+
+
+@pytest.mark.parametrize(("private", "who"), [("1", "ann@example.com"), ("", "")])
+def test_who_asks_is_believed_only_where_cloud_run_lets_in_nobody_unknown(private: str, who: str) -> None:
+    process = start(Settings(function="predict", provider="memory", private=private))
+    request = HttpRequest("GET", "/v2", NOON, headers={"authorization": verified("ann@example.com")})
+
+    assert identified(process, request).caller == who, "a service open to all gets tokens that nobody looked at"
 
 
 def test_an_event_that_is_not_its_own_fails(ingest: Server) -> None:

@@ -97,3 +97,11 @@ def test_the_library_is_found_without_running_its_package() -> None:
 
     assert found
     assert Path(found).name.startswith("libonnxruntime") or Path(found).name == "onnxruntime.dll"
+
+
+def test_the_environment_may_name_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMARA_CACHE", str(tmp_path / "named"))
+
+    engines.load(LARGE)
+
+    assert files(tmp_path / "named")

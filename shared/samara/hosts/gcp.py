@@ -1,8 +1,9 @@
 """What Google's functions framework starts: `function`, which `main.py` imports.
 
 Events are posts below `/_events/`, which only the deployment's own account may make (`SAMARA_CALLER`); everything else
-is the function's HTTP, whose callers are believed where Cloud Run identifies them (`SAMARA_PRIVATE`). Whatever is not 2xx is delivered again, so a malformed event is too, in vain but harmlessly;
-after the last try it goes to the dead letters.
+is the function's HTTP, whose callers are believed where Cloud Run lets in nobody unknown (`SAMARA_PRIVATE`). Whatever
+is not 2xx is delivered again, so a malformed event is too, in vain but harmlessly; after the last try it goes to the
+dead letters.
 """
 
 import os
