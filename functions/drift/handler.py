@@ -13,7 +13,6 @@ Ticked twice, late or out of order, it finds each report there and leaves it alo
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 from functions.drift.gathered import Gathered, answered_most
 from functions.drift.verdict import judged
@@ -24,7 +23,7 @@ from samara.core.aliases import Aliases
 from samara.core.definition import Definition, parse
 from samara.core.heads import ModelHead
 from samara.core.profile import Profile
-from samara.core.records import DriftReport, Feedback, ModelVersion
+from samara.core.records import DriftReport, ModelVersion
 from samara.core.windows import Size, Window
 from samara.entry import on_tick
 from samara.errors import NotFound, Rejected
@@ -71,20 +70,9 @@ def due(definition: Definition, at: datetime, app: App) -> Iterator[Window]:
     """The closed windows that have captures and no report yet, oldest first. Listing skips those without."""
     model, size = definition.model, definition.drift.window
     reported = set(app.store.list(f"{keys.DRIFT}{model}/"))
-    found = ""
-    for window in windows.closed(at, size, LOOKBACK[size]):
-        start = prefix(keys.CAPTURES, model, window)
-        if found < start:
-            found = next(app.store.list(f"{keys.CAPTURES}{model}/", after=start), "")
-        if not found:
-            return
-        if found.startswith(start) and keys.drift(model, window) not in reported:
+    for window in captures.windows_with(app, model, windows.closed(at, size, LOOKBACK[size])):
+        if keys.drift(model, window) not in reported:
             yield window
-
-
-def prefix(topic: str, model: str, window: Window) -> str:
-    """Where a window's captures or feedback lie: its name begins the name of each of its hours."""
-    return f"{topic}{model}/{window.name}"
 
 
 def measured(definition: Definition, window: Window, champion: int, at: datetime, app: App) -> DriftReport:
@@ -115,9 +103,9 @@ def measured(definition: Definition, window: Window, champion: int, at: datetime
 
 def captured(model: str, window: Window, app: App) -> tuple[dict[int, Gathered], int]:
     """The window's answers by the version that gave them, and how many captures could not be read."""
-    truths, unreadable = known_truths(model, window, app), 0
+    truths, unreadable = captures.truths(app, model, window), 0
     gathered: dict[int, Gathered] = {}
-    for key, capture in captures.under(app, prefix(keys.CAPTURES, model, window)):
+    for key, capture in captures.under(app, captures.prefix(keys.CAPTURES, model, window)):
         if capture is None:
             unreadable += 1
             continue
@@ -136,19 +124,6 @@ def baseline(model: str, version: int, app: App) -> Profile:
     """The training profile of a version, which its record names."""
     name = app.read(ModelVersion, keys.version(model, version)).baseline
     return Profile.read(app.blob(name), keys.blob(name))
-
-
-def known_truths(model: str, window: Window, app: App) -> dict[str, tuple[Any, ...]]:
-    """The last word about each of the window's predictions."""
-    last: dict[str, tuple[str, str, tuple[Any, ...]]] = {}
-    for key in app.store.list(prefix(keys.FEEDBACK, model, window)):
-        try:
-            said = app.read(Feedback, key)
-        except (Rejected, NotFound):
-            continue
-        word = (str(said.noted.get("at", "")), said.digest, said.truth)
-        last[said.prediction] = max(last.get(said.prediction, word), word, key=lambda one: one[:2])
-    return {prediction: truth for prediction, (_, _, truth) in last.items()}
 
 
 handler = on_tick(run)

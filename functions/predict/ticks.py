@@ -5,10 +5,9 @@ captures costs a listing, and a model without a shadow costs the reading of its 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 from functions.predict import receipt, served
 from functions.predict.shadow import Comparison
@@ -16,8 +15,9 @@ from functions.predict.work import Version
 from samara import captures
 from samara.app import App
 from samara.core import keys, windows
-from samara.core.records import Capture, Feedback, Link, ShadowReport
+from samara.core.records import Capture, Link, ShadowReport
 from samara.core.tensors import Value
+from samara.core.windows import Window
 from samara.engines import Session
 from samara.errors import NotFound, Rejected
 from samara.events import Tick
@@ -40,7 +40,7 @@ def compared(event: Tick, app: App) -> list[ShadowReport]:
                 if time.monotonic() > until:
                     return written
                 report = asked(served.version(model, number or 0, app), hour, event.at, app)
-                written.append(app.write(keys.shadow(model, hour), report))
+                written.append(app.write(keys.shadow(model, hour.name), report))
     return written
 
 
@@ -53,31 +53,21 @@ def told(model: str, at: datetime, app: App) -> Iterator[None]:
         app.alert(model, f"its shadow cannot be asked: {error.subject}", str(error), at)
 
 
-def due(model: str, at: datetime, app: App) -> Iterator[str]:
-    """The closed hours that have captures and no report yet, oldest first. Listing skips those without."""
+def due(model: str, at: datetime, app: App) -> Iterator[Window]:
+    """The closed hours that have captures and no report yet, oldest first."""
     reported = set(app.store.list(f"{keys.SHADOWS}{model}/"))
-    found = ""
-    for window in windows.closed(at, "hour", LOOKBACK):
-        start = prefix(keys.CAPTURES, model, window.name)
-        if found < start:
-            found = next(app.store.list(f"{keys.CAPTURES}{model}/", after=start), "")
-        if not found:
-            return
-        if found.startswith(start) and keys.shadow(model, window.name) not in reported:
-            yield window.name
+    for hour in captures.windows_with(app, model, windows.closed(at, "hour", LOOKBACK)):
+        if keys.shadow(model, hour.name) not in reported:
+            yield hour
 
 
-def prefix(topic: str, model: str, hour: str) -> str:
-    return f"{topic}{model}/{hour}/"
-
-
-def asked(shadow: Version, hour: str, at: datetime, app: App) -> ShadowReport:
+def asked(shadow: Version, hour: Window, at: datetime, app: App) -> ShadowReport:
     """What the shadow says about an hour's captures, each asked as it was asked then."""
     policy = served.policy_of(shadow.model, app)
     session = served.session(shadow, policy, app)
-    truths = known_truths(shadow.model, hour, app)
+    truths = captures.truths(app, shadow.model, hour)
     found, seconds, until = Comparison(), 0.0, time.monotonic() + HOUR_S
-    for _, capture in captures.under(app, prefix(keys.CAPTURES, shadow.model, hour)):
+    for _, capture in captures.under(app, captures.prefix(keys.CAPTURES, shadow.model, hour)):
         if max(found.rows, found.left_out) >= MOST_ROWS or time.monotonic() > until:
             break
         given = inputs(capture, shadow, session) if capture else None
@@ -95,7 +85,7 @@ def asked(shadow: Version, hour: str, at: datetime, app: App) -> ShadowReport:
         made_from=(Link(key=shadow.link[0], digest=shadow.link[1]),),
         model=shadow.model,
         version=shadow.number,
-        hour=hour,
+        hour=hour.name,
         noted={"at": at.isoformat(), "seconds_per_row": round(seconds / max(found.rows, 1), 9)},
         **found.said(),
     )
@@ -123,16 +113,3 @@ def answers(session: Session, given: dict[str, Value], limit_s: float) -> dict[s
         return dict(session.run(given, limit_s=limit_s))
     except Rejected:
         return None
-
-
-def known_truths(model: str, hour: str, app: App) -> dict[str, Sequence[Any]]:
-    """The last word about each of the hour's predictions."""
-    last: dict[str, tuple[str, str, Sequence[Any]]] = {}
-    for key in app.store.list(prefix(keys.FEEDBACK, model, hour)):
-        try:
-            said = app.read(Feedback, key)
-        except (Rejected, NotFound):
-            continue
-        word = (str(said.noted.get("at", "")), said.digest, said.truth)
-        last[said.prediction] = max(last.get(said.prediction, word), word, key=lambda one: one[:2])
-    return {prediction: truth for prediction, (_, _, truth) in last.items()}

@@ -1,11 +1,44 @@
 """Reading what was captured: one prediction to an object, or a line for each of several that came together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from samara.app import App
 from samara.core import keys
-from samara.core.records import Capture
+from samara.core.records import Capture, Feedback
+from samara.core.windows import Window
 from samara.errors import NotFound, Rejected
+
+
+def windows_with(app: App, model: str, closed: Sequence[Window]) -> Iterator[Window]:
+    """Those of these windows, oldest first, that have captures. Listing skips those without."""
+    found = ""
+    for window in closed:
+        start = prefix(keys.CAPTURES, model, window)
+        if found < start:
+            found = next(app.store.list(f"{keys.CAPTURES}{model}/", after=start), "")
+        if not found:
+            return
+        if found.startswith(start):
+            yield window
+
+
+def prefix(topic: str, model: str, window: Window) -> str:
+    """Where a window's captures or feedback lie: its name begins the name of each of its hours."""
+    return f"{topic}{model}/{window.name}"
+
+
+def truths(app: App, model: str, window: Window) -> dict[str, tuple[Any, ...]]:
+    """The last word about each of the window's predictions."""
+    last: dict[str, tuple[str, str, tuple[Any, ...]]] = {}
+    for key in app.store.list(prefix(keys.FEEDBACK, model, window)):
+        try:
+            said = app.read(Feedback, key)
+        except (Rejected, NotFound):
+            continue
+        word = (str(said.noted.get("at", "")), said.digest, said.truth)
+        last[said.prediction] = max(last.get(said.prediction, word), word, key=lambda one: one[:2])
+    return {prediction: truth for prediction, (_, _, truth) in last.items()}
 
 
 def under(app: App, prefix: str) -> Iterator[tuple[str, Capture | None]]:
