@@ -137,7 +137,7 @@ def capture_after_the_response() -> Iterator[Patch]:
 
 def capture_as_best_effort() -> Iterator[Patch]:
     """A capture that cannot be written is let go for the sake of the answer."""
-    real, keep = App.write, capturing.keep
+    real, keep, keep_named = App.write, capturing.keep, capturing.keep_named
 
     def write(app: App, key: str, record: Any) -> Any:
         try:
@@ -151,10 +151,15 @@ def capture_as_best_effort() -> Iterator[Patch]:
         before = [work.error for work in works]
         keep(works, app)
         for work, error in zip(works, before, strict=True):
-            work.error = error
+            work.error, work.capture = error, work.capture or "nowhere"
+
+    def kept_named(work: Any, app: App) -> None:
+        keep_named(work, app)
+        work.error, work.capture = None, work.capture or "nowhere"
 
     yield App, "write", write
     yield capturing, "keep", kept
+    yield capturing, "keep_named", kept_named
 
 
 def uploads_not_reconciled() -> Iterator[Patch]:

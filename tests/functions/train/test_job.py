@@ -378,14 +378,14 @@ def train(table, **rest):
 """
     started = time.monotonic()
 
-    result = in_child(bench, code, train={"time_limit_s": 10})
+    result = in_child(bench, code, train={"time_limit_s": 25})  # a busy machine takes 10 s to get to the first line
 
-    assert "did not end within 10 s" in result.why
+    assert "did not end within 25 s" in result.why
     assert "still here" in result.why
     pids = [int(line) for line in (tmp_path / "pids").read_text().split()]
     assert len(pids) == 4
     assert all(gone(pid) for pid in pids)
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 90
 
 
 def test_children_left_behind_are_gone_and_their_output_is_not_waited_for(bench: Bench, tmp_path: Path) -> None:
