@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from samara.core import metrics
+from samara.core.classes import named
 from samara.core.records import Capture
 
 Task = Literal["classification", "regression"]
@@ -101,16 +102,3 @@ def is_class(label: Any) -> bool:
 
 def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e308
-
-
-def named(value: Any) -> str:
-    """A class by one name, whether it is said as a truth value, a number or text.
-
-    >>> [named(value) for value in (True, 1, 1.0, "1", "true", "AA")]
-    ['1', '1', '1', '1', '1', 'AA']
-    """
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        value = value.lower() == "true"
-    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
-        value = int(value)
-    return str(value)

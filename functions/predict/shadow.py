@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from samara.core.classes import named
+
 NUMBERS = ("FP16", "FP32", "FP64", "BF16")
 Outputs = Mapping[str, Any]
 
@@ -111,19 +113,6 @@ def error(truth: Any, said: Any) -> float | None:
     if isinstance(said, float):
         return abs(truth - said) if number(truth) and isfinite(said) else None
     return float(named(truth) != named(said))
-
-
-def named(value: Any) -> str:
-    """A class by one name, whether it is said as a truth value, a number or text.
-
-    >>> [named(value) for value in (True, 1, 1.0, "1", "true", "AA")]
-    ['1', '1', '1', '1', '1', 'AA']
-    """
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        value = value.lower() == "true"
-    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
-        value = int(value)
-    return str(value)
 
 
 def number(value: Any) -> bool:

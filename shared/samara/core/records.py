@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from samara.core import flaws
 from samara.core.digests import canonical, short
-from samara.core.sealed import Maker, altered, digest_of, seal, unseal
+from samara.core.sealed import MUST_PASS, Maker, altered, digest_of, seal, unseal
 from samara.errors import Rejected
 
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -250,10 +250,6 @@ class Gate(Value):
     name: str
     passed: bool
     why: str
-
-
-MUST_PASS = ("safe", "signature", "parity")
-"""The gates without which a version is never served, whoever asks for it."""
 
 
 class ModelVersion(Record):

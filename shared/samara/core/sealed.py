@@ -12,6 +12,8 @@ from samara.core.digests import canonical, digest
 from samara.errors import Rejected
 
 SCHEMA = 1
+MUST_PASS = ("safe", "signature", "parity")
+"""The gates without which a version is never served, whoever asks for it."""
 AROUND = (("", "digest"), ("digest", "noted"), ("noted", "\U0010ffff"))
 
 
