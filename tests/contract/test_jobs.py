@@ -50,11 +50,10 @@ def test_an_unsound_name_is_refused(runner: JobRunner, name: str) -> None:
 
 def test_a_running_job_is_told_from_an_ended_one(runner: JobRunner, tmp_path: Path) -> None:
     handle = runner.submit(a_job("late-1", "wait_for", tmp_path / "go"))
-    while_waiting = runner.status(handle)
+    until(lambda: runner.status(handle) is JobStatus.RUNNING, "the job's machine to have started")
 
     (tmp_path / "go").touch()
 
-    assert while_waiting is JobStatus.RUNNING
     assert ended(runner, handle) is JobStatus.SUCCEEDED
 
 
