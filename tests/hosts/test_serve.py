@@ -249,6 +249,54 @@ def test_however_packets_are_cut_the_answers_are_the_same(steady: Server, cuts: 
     assert told[3]["query"] == {"a": "1", "b": ""}
 
 
+def told(wire: socket.socket, *packets: bytes, count: int = 1) -> list[str]:
+    """The bodies of the `count` requests that these packets complete, each packet by itself."""
+    for packet in packets:
+        wire.sendall(packet)
+        time.sleep(0.01)
+    got = b""
+    while len(statuses(got)) < count or not got.endswith(b"}"):
+        got += wire.recv(1 << 16)
+    return bodies(got)
+
+
+def test_a_head_that_was_read_before_means_the_same_whatever_follows_it(server: Server) -> None:
+    one, two = post(b"one"), post(b"two")
+
+    with closing(dialled(server)) as wire:
+        assert [told(wire, said) for said in (one, one, two)] == [["one"], ["one"], ["two"]]
+        assert told(wire, one[:-1], one[-1:]) == ["one"], "its body comes later"
+        assert told(wire, one + two, count=2) == ["one", "two"], "another comes with it"
+        assert told(wire, one + two[:-1], two[-1:], count=2) == ["one", "two"], "part of another comes with it"
+        assert told(wire, post(b"four"), one, count=2) == ["four", "one"], "another length is another head"
+        wire.sendall(one[: one.index(b"\r\n")])
+        assert told(wire, one[one.index(b"\r\n") :]) == ["one"], "it comes in two"
+
+
+def test_a_head_that_was_refused_is_refused_again(server: Server) -> None:
+    foreign = post(b"x", b"/group", b"Origin: https://elsewhere.example")
+
+    for _ in range(2):
+        with closing(dialled(server)) as wire:
+            assert told(wire, post(b"one")) == ["one"]
+            wire.sendall(foreign)
+            assert statuses(rest(wire)) == [403]
+
+
+def test_no_more_heads_are_remembered_than_a_few_hundred_short_ones(server: Server) -> None:
+    room = server._room  # nobody else can tell
+
+    with closing(dialled(server)) as wire:
+        for number in range(connection.MOST_HEADS + 10):
+            wire.sendall(post(b"x", b"/group?%d" % number))
+            wire.recv(1 << 16)
+        wire.sendall(post(b"x", b"/group", b"X: " + b"x" * connection.LONGEST_HEAD))
+        wire.recv(1 << 16)
+
+    assert len(room._heads) == connection.MOST_HEADS
+    assert max(map(len, room._heads)) < connection.LONGEST_HEAD
+
+
 STRICT: dict[str, tuple[bytes, int]] = {
     "a folded header": (b"GET /group HTTP/1.1\r\nHost: localhost\r\nX: a\r\n b\r\n\r\n", 400),
     "lines that end without CR": (b"GET /group HTTP/1.1\nHost: localhost\n\n", 400),

@@ -27,6 +27,9 @@ CLOGGED_S = 60.0  # for a client to take what it asked for
 MOST_AT_ONCE = 1_024  # requests held at a time
 MOST_BYTES = 64 * LARGEST  # of their bodies together
 AHEAD = 16  # requests a connection may have waiting before no more are read from it
+MOST_HEADS = 256  # remembered by a server
+LONGEST_HEAD = 2_048  # bytes of one that is worth it
+HEAD_ENDS = b"\r\n\r\n"
 UNKNOWN_METHOD = re.compile(rb"([A-Z]{1,20}) (/[!-~]{0,2000}) HTTP/1\.1\r\n")
 
 IDLE, HEAD, BODY = range(3)  # what a connection is in the middle of
@@ -40,6 +43,7 @@ class Room:
         self.idle_s = idle_s
         self.connections: set[Connection] = set()
         self.closing = False
+        self._heads: dict[bytes, Head] = {}
         self._requests = 0
         self._bytes = 0
 
@@ -54,6 +58,23 @@ class Room:
     def leave(self, cost: int) -> None:
         self._requests -= 1
         self._bytes -= cost
+
+    def known(self, data: bytes, end: int) -> Head | None:
+        """The head in the first `end` bytes, if the very same were read before and exactly its body follows.
+
+        Clients nearly always say the same: reading it again would take longer than all else that is done here.
+        """
+        head = self._heads.get(data[:end])
+        return head if head is not None and head.length == len(data) - end else None
+
+    def learn(self, data: bytes, head: Head) -> None:
+        """Remember a head. `data` are all the bytes of a request that the connection outlives, and nothing else."""
+        end = data.find(HEAD_ENDS) + len(HEAD_ENDS)
+        plain = head.function is not None and not (head.waits or head.offers_another_protocol)
+        if plain and head.length == len(data) - end and end <= LONGEST_HEAD:
+            if len(self._heads) >= MOST_HEADS:
+                del self._heads[next(iter(self._heads))]
+            self._heads[data[:end]] = head
 
     def look(self, now: float) -> None:
         """End the waiting for those who are overdue."""
@@ -153,12 +174,32 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        message = self._messages
+        if self._doing or not self._said_before(data):
+            self._parse(data)
+        if len(self._turns) > AHEAD and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+            self.due = inf
+
+    def _said_before(self, data: bytes) -> bool:
+        """Whether this is a whole request with a head that was read before; if so, it is taken."""
+        end = data.find(HEAD_ENDS) + len(HEAD_ENDS)
+        head = self._room.known(data, end)
+        if head is None or not self._room.enter(head.cost):
+            return False
+        self._messages += 1
+        self._complete(Turn(self, head, data[end:], keeps=True, cost=head.cost))
+        return True
+
+    def _parse(self, data: bytes) -> None:
+        between, message = self._doing == IDLE, self._messages
         try:
             self._parser.feed_data(data)
             if self._doing and message == self._messages:
                 self._seen += len(data)
                 self._check_size()
+            elif between and self._messages == message + 1 and not (self._doing or self._deaf) and self._head:
+                self._room.learn(data, self._head)
         except httptools.HttpParserUpgrade as offered:
             self._stay_with_http(data[offered.args[0] :])
         except httptools.HttpParserError as error:
@@ -166,10 +207,6 @@ class Connection(asyncio.Protocol):
                 self._last_word(self._refusal(error, data if self._messages == message + 1 else b""))
         except Refused as refused:
             self._last_word(refused.response)
-        if len(self._turns) > AHEAD and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
-            self.due = inf
 
     def eof_received(self) -> bool:
         """Whether to stay, for what is still to be answered."""
@@ -251,12 +288,16 @@ class Connection(asyncio.Protocol):
         self._doing = IDLE
         self._owes_continue = False
         self._deaf = not keeps
-        self.due = inf
-        self._turns.append(Turn(self, self._head, bytes(self._body), keeps=keeps, cost=cost))
-        if not self._running:
-            self._go_on()
+        self._complete(Turn(self, self._head, bytes(self._body), keeps=keeps, cost=cost))
 
     # what comes of it
+
+    def _complete(self, turn: Turn) -> None:
+        """A request is read to its end."""
+        self.due = inf
+        self._turns.append(turn)
+        if not self._running:
+            self._go_on()
 
     def answered(self, turn: Turn, response: HttpResponse) -> None:
         """Send an answer, and go on with what was asked next."""

@@ -116,6 +116,7 @@ class Together:
         self._arrived: list[Turn] = []
         self._busy = 0
         self._planned = False
+        self._looks = True  # whether the next call is to be told computing from waiting
         self._slow = 1.0  # the share of the latest calls that were; the first ones load what others find loaded
 
     def add(self, turn: Turn) -> None:
@@ -163,12 +164,16 @@ class Together:
 
     def _measured(self, turns: list[Turn]) -> tuple[Sequence[HttpResponse], bool]:
         """The answers, and whether they were slow in coming."""
-        started, computed = time.perf_counter(), time.thread_time()
-        at = self._clock()
+        looks, self._looks = self._looks, False
+        computed = time.thread_time() if looks else 0.0
+        at, started = self._clock(), time.perf_counter()
         requests = [turn.request(at) for turn in turns]
         responses = answered(self._function, lambda: self._run(requests), len(turns))
-        took, computed = time.perf_counter() - started, time.thread_time() - computed
-        return responses, took > LONG_S or took - computed > WAITS_S
+        took = time.perf_counter() - started
+        if took > WAITS_S:  # perhaps it has waited, for which the next one is looked at, since looking takes its time
+            self._looks = True
+        waited = took - (time.thread_time() - computed) if looks else 0.0
+        return responses, took > LONG_S or waited > WAITS_S
 
     def _settle(self, turns: list[Turn], responses: Sequence[HttpResponse], slow: bool) -> None:
         self._slow += WEIGHT * (slow - self._slow)
