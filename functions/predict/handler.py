@@ -63,7 +63,7 @@ def answered(events: Sequence[HttpRequest], app: App) -> list[Answer]:
     begun = [begin(event, app) for event in events]
     works = [work for work in begun if isinstance(work, Work)]
 
-    for group in groups(work for work in works if not work.error):
+    for group in groups([work for work in works if work.error is None]):
         ask(group, app)
     for work in works:
         judge(work)
@@ -100,38 +100,47 @@ def read(work: Work, app: App) -> None:
     """What is asked, and of which version."""
     event, route = work.event, work.route
     if route.what == "infer":
-        work.asked = wire.asked(event.headers, event.body, route.model)
-        named(work)
+        asked = work.asked = wire.asked(event.headers, event.body, route.model)
+        if asked.id:
+            named(work)
         version = work.version = version_for(work, app)
-        work.values = version.fit(work.asked)
-        work.count = version.fit.rows(work.values)
+        work.values, work.count = version.fit(asked)
     else:
         version = work.version = version_for(work, app)
         body = wire.inflated(event.body, event.headers.get("content-encoding", "identity").strip().lower())
         work.rows = rows.asked(event.headers.get("content-type", ""), body, version.inputs, version.sheet)
         work.values, work.count = work.rows.values, work.rows.count
-        named(work)
+        if work.id:
+            named(work)
 
 
 def named(work: Work) -> None:
     """Give what comes under a client's id a name that follows from it, so that it is found when it comes again."""
-    if work.id:
-        name = short(work.model, work.route.what, work.route.version, work.id, digest(work.event.body))
-        work.prediction = Prediction(work.model, work.prediction.hour, name)
+    name = short(work.model, work.route.what, work.route.version, work.id, digest(work.event.body))
+    work.prediction = Prediction(work.model, work.prediction.hour, name)
 
 
 def version_for(work: Work, app: App) -> Version:
     """The version that is to answer. Shares go by the caller's key, else by chance, or by the id."""
-    live, route = work.live, work.route
-    if route.version.isdigit():
-        number = int(route.version)
-    else:
-        work.move = live.standing.move
+    live, alias = work.live, work.route.version
+    if alias.isdigit():
+        return numbered(int(alias), work, app)
+    standing = live.standing
+    work.move = standing.move
+    found = live.by_alias.get(alias)
+    if found is None:
         key = work.event.headers.get(KEY) or work.prediction.unique
-        number = routing.chosen(live.standing, route.model, route.version, key)
-    if number not in live.versions:
-        live.versions[number] = served.version(route.model, number, app)
-    return live.versions[number]
+        found = numbered(routing.chosen(standing, work.route.model, alias, key), work, app)
+        if alias or not standing.weights:
+            live.by_alias[alias] = found
+    return found
+
+
+def numbered(number: int, work: Work, app: App) -> Version:
+    versions = work.live.versions
+    if number not in versions:
+        versions[number] = served.version(work.route.model, number, app)
+    return versions[number]
 
 
 def ask(group: Sequence[Work], app: App) -> None:
@@ -180,19 +189,20 @@ def failed(work: Work, error: SamaraError) -> SamaraError:
 def told(work: Work, app: App) -> Answer:
     """The answer with its receipt."""
     version = work.version
-    headers = {"samara-prediction": work.prediction.id} if work.capture else {}
+    prediction = work.prediction.id
+    headers = {"samara-prediction": prediction} if work.capture else {}
     if work.error or version is None:
         error = work.error or Rejected(work.model, "has no answer", code="no_model")
         return with_headers(refused(error), headers) if headers else error
-    age = (work.event.at - work.live.at) // MILLISECOND
-    headers |= {"samara-version": str(version.number), "samara-alias-age-ms": str(max(0, age))}
+    number = headers["samara-version"] = str(version.number)
+    headers["samara-alias-age-ms"] = str(max(0, (work.event.at - work.live.at) // MILLISECOND))
     if work.asked:
         return wire.answer(
             work.asked,
             model=work.model,
-            version=str(version.number),
-            id=work.id or work.prediction.id,
-            parameters=receipt_of(work, version),
+            version=number,
+            id=work.asked.id or prediction,
+            parameters=receipt_of(work, version, prediction),
             outputs=work.outputs,
             accept_encoding=work.event.headers.get("accept-encoding", ""),
             headers=headers,
@@ -210,7 +220,7 @@ def by_rows(work: Work, version: Version, headers: dict[str, str], app: App) -> 
             said["explanations"] = on_demand("explained").explained(work, version, ask)
         except SamaraError as error:
             return failed(work, error)
-    return json_response(200, {**said, "receipt": receipt_of(work, version)}, headers)
+    return json_response(200, {**said, "receipt": receipt_of(work, version, work.prediction.id)}, headers)
 
 
 def with_headers(response: HttpResponse, headers: dict[str, str]) -> HttpResponse:

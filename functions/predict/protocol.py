@@ -107,19 +107,22 @@ class Fit:
         self._rowed = next((spec.name for spec in inputs if spec.shape[:1] == (-1,)), "")
         self._most_rows = most_rows
 
-    def __call__(self, asked: "Asked") -> dict[str, Value]:
-        """The tensors the model takes, or `Rejected` naming the tensor, what is wrong and what is expected."""
+    def __call__(self, asked: "Asked") -> tuple[dict[str, Value], int]:
+        """The tensors the model takes, and how many rows they have: the first size that all with an open first size
+        share, else 1. `Rejected` names the tensor, what is wrong and what is expected."""
         fitted: dict[str, Value] = {}
-        rows = set()
+        rows, alike = -1, True
         for name, value in asked.inputs:
             if name not in self._takes:
                 why = f"is no input of this model; it takes {listed(tuple(self._takes))}"
                 raise Rejected(shown(name), why, code="bad_input")
             datatype, rest, rowed, spec = self._takes[name]
-            if not rowed or value[0] != datatype or value[1][1:] != rest or not value[1]:
+            shape = value[1]
+            if not rowed or value[0] != datatype or shape[1:] != rest or not shape:
                 value = as_taken(value, spec)  # noqa: PLW2901  # in the shape the model sees
             if rowed:
-                rows.add(value[1][0])
+                alike = alike and rows in (-1, shape[0])
+                rows = shape[0]
             fitted[name] = value
         if len(fitted) != len(self._takes):
             missing = next(name for name in self._takes if name not in fitted)
@@ -128,16 +131,14 @@ class Fit:
             if wanted.name not in self._answers:
                 why = f"is no output of this model; it answers {listed(self._answers)}"
                 raise Rejected(shown(wanted.name), why, code="bad_output")
-        if self._rowed and (len(rows) > 1 or not 0 < max(rows) <= self._most_rows):
+        if not self._rowed:
+            return fitted, 1
+        if not alike or not 0 < rows <= self._most_rows:
             raise self._misrowed(fitted)
-        return fitted
-
-    def rows(self, fitted: Mapping[str, Value]) -> int:
-        """How many rows fitted values have: the first size that all inputs with an open first size share, else 1."""
-        return fitted[self._rowed].shape[0] if self._rowed else 1
+        return fitted, rows
 
     def _misrowed(self, fitted: Mapping[str, Value]) -> Rejected:
-        first, rows = self._rowed, self.rows(fitted)
+        first, rows = self._rowed, fitted[self._rowed].shape[0]
         for name, value in fitted.items():
             if self._takes[name][2] and value.shape[0] != rows:
                 why = f"has {value.shape[0]:,} rows, but {first} has {rows:,}"
@@ -146,18 +147,6 @@ class Fit:
             return Rejected(first, "has no rows; send at least one", code="bad_input")
         why = f"has {rows:,} rows; send at most {self._most_rows:,} at once"
         return Rejected(first, why, code="too_many_rows")
-
-
-def fitted(
-    asked: "Asked", inputs: Sequence[Spec], outputs: Sequence[Spec], most_rows: int = MOST_ROWS
-) -> dict[str, Value]:
-    """The request as a model with these inputs and outputs takes it; see `Fit`."""
-    return Fit(inputs, outputs, most_rows)(asked)
-
-
-def row_count(values: Mapping[str, Value], specs: Sequence[Spec]) -> int:
-    """How many rows fitted `values` have: the first size that all inputs with an open first size share, else 1."""
-    return next((values[spec.name].shape[0] for spec in specs if spec.shape[:1] == (-1,)), 1)
 
 
 def listed(names: tuple[str, ...]) -> str:

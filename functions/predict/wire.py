@@ -43,6 +43,8 @@ WORTH_COMPRESSING = 32 << 10  # bytes of an answer; below, compressing takes lon
 BACKSLASH = ord("\\")
 LENGTH = Struct("<I")
 NOTHING = memoryview(b"")
+NUMBERS = frozenset(WIDTH) - {"BOOL"}  # datatypes of which any bytes are values
+NO_PARAMETERS: dict[str, Any] = {}
 BASE = bytes.__basicsize__ - 1  # where a bytes object, itself at a multiple of 16, begins to hold its bytes
 REMEMBERED = 1 << 10  # bytes of JSON before raw tensors: what a client says again and again is read once
 ALIGNED = 8  # bytes of the widest number
@@ -61,8 +63,9 @@ class Wanted(NamedTuple):
 class Asked(NamedTuple):
     """A well-formed request, before anybody asked which model it is for. `wanted` is empty for all outputs.
 
-    `inputs` are in the order in which they were sent. `binary` says whether answers go out raw unless told otherwise.
-    Requests that say the same may share `parameters`, so nobody writes into them.
+    `inputs` are in the order in which they were sent. `binary` says whether answers go out raw unless told otherwise,
+    and `follows` whether tensors come behind the JSON. Requests that say the same may share `parameters`, so nobody
+    writes into them.
     """
 
     id: str
@@ -70,6 +73,7 @@ class Asked(NamedTuple):
     inputs: tuple[tuple[str, Value], ...]
     wanted: tuple[Wanted, ...]
     binary: bool
+    follows: bool = False
 
 
 def asked(headers: Mapping[str, str], body: bytes, model: str) -> Asked:
@@ -77,9 +81,24 @@ def asked(headers: Mapping[str, str], body: bytes, model: str) -> Asked:
 
     Tensors that follow the JSON are views of `body`: nothing is copied but what would be misaligned.
     """
-    head, whole, at = parts(headers, body)
-    frequent = whole is not NOTHING and len(head) <= REMEMBERED
-    return filled(remembered(head, model) if frequent else read(head, model), whole, at)
+    if "content-encoding" in headers:
+        body = inflated(body, headers["content-encoding"].strip().lower())
+    elif len(body) > strict.LARGEST:
+        raise too_large(f"has {len(body):,} bytes")
+    said = headers.get(HEADER)
+    if said is None:
+        if headers.get("content-type", JSON) != JSON:
+            strict.media_type(headers, JSON)
+        request = read(body, model)
+        return filled(request, NOTHING, 0) if request.follows else request
+    if headers.get("content-type", RAW) != RAW:
+        strict.media_type(headers, RAW, JSON)
+    length = int(said) if said.isascii() and said.isdigit() and len(said) < 10 else 0
+    if not 0 < length <= len(body):
+        why = f"must be how many of the {len(body):,} bytes are JSON; raw tensors follow it"
+        raise Rejected(HEADER, why, code="bad_request")
+    request = remembered(body[:length], model) if length <= REMEMBERED else read(body[:length], model)
+    return filled(request, memoryview(body), length)
 
 
 def read(head: bytes, model: str) -> Asked:
@@ -103,38 +122,30 @@ remembered = lru_cache(256)(read)
 
 
 def filled(request: Asked, whole: memoryview, at: int) -> Asked:
-    """The request with its raw tensors, which stand in `whole` from `at`."""
+    """The request with its raw tensors, which stand in `whole` from `at`.
+
+    Models read numbers in place, and not every machine can where those straddle words: what does not begin at a
+    multiple of `ALIGNED` is copied to where it does.
+    """
     inputs = []
     for name, value in request.inputs:
-        if type(value[2]) is int:
-            size = value[2]
-            value = raw(cutting(whole, at, size, name), name, value[0], value[1])  # noqa: PLW2901  # now with its data
-            at += size
+        datatype, shape, data = value
+        if type(data) is int:
+            start, at = at, at + data
+            if at > len(whole):
+                raise short(name, data, len(whole) - start)
+            data = bytes(whole[start:at]) if (BASE + start) % ALIGNED else whole[start:at]
+            value = Value(datatype, shape, data if datatype in NUMBERS else unlike(data, name, datatype, shape))  # noqa: PLW2901  # now with its data
         inputs.append((name, value))
     if at != len(whole):
         why = f"has {len(whole) - at:,} bytes after its last tensor; each raw tensor says its binary_data_size"
         raise Rejected("body", why, code="bad_request")
-    return Asked(request[0], request[1], tuple(inputs), request[3], request[4])
+    return Asked(request.id, request.parameters, tuple(inputs), request.wanted, request.binary, follows=True)
 
 
-def parts(headers: Mapping[str, str], body: bytes) -> tuple[bytes, memoryview, int]:
-    """The JSON of a body, and the whole of it with where its raw tensors begin."""
-    if "content-encoding" in headers:
-        body = inflated(body, headers["content-encoding"].strip().lower())
-    elif len(body) > strict.LARGEST:
-        raise too_large(f"has {len(body):,} bytes")
-    said = headers.get(HEADER)
-    if said is None:
-        if headers.get("content-type", JSON) != JSON:
-            strict.media_type(headers, JSON)
-        return body, NOTHING, 0
-    if headers.get("content-type", RAW) != RAW:
-        strict.media_type(headers, RAW, JSON)
-    length = int(said) if said.isascii() and said.isdigit() and len(said) < 10 else 0
-    if not 0 < length <= len(body):
-        why = f"must be how many of the {len(body):,} bytes are JSON; raw tensors follow it"
-        raise Rejected(HEADER, why, code="bad_request")
-    return body[:length], memoryview(body), length
+def short(name: str, size: int, left: int) -> Rejected:
+    why = f"says it has {size:,} raw bytes, but {left:,} are left in the body"
+    return Rejected(shown(name), why, code="bad_request")
 
 
 def too_large(has: str) -> Rejected:
@@ -171,11 +182,11 @@ def inflated(body: bytes, coding: str) -> bytes:
 
 def understood(said: Any, model: str) -> tuple[Asked, int]:
     """The request that parsed JSON makes, and how many colons it was written with if no object has a key twice."""
-    if type(said) is not dict or not said.keys() <= REQUEST or "inputs" not in said:
+    if type(said) is not dict or "inputs" not in said or (len(said) > 1 and not said.keys() <= REQUEST):
         raise strange(said, "body", ("inputs",), ("id", "parameters", "outputs", "model_name"))
     if said.get("model_name", model) != model:
         raise Rejected("model_name", f"names another model than the address, {model}", code="bad_request")
-    colons = len(said)
+    colons, follows = len(said), False
     given = said["inputs"]
     if type(given) is not list or len(given) > MOST_TENSORS:
         why = f"must be a list of tensors with one for each input, at most {MOST_TENSORS:,}"
@@ -185,12 +196,15 @@ def understood(said: Any, model: str) -> tuple[Asked, int]:
         name, value, more = one_input(tensor)
         inputs.append((name, value))
         colons += more
+        follows = follows or type(value[2]) is int
+    if len(inputs) > 1 and len(dict(inputs)) != len(inputs):
+        raise Rejected("inputs", "names one tensor twice", code="bad_request")
+    if len(said) == 1:
+        return Asked("", NO_PARAMETERS, tuple(inputs), (), False, follows), colons  # in their order
     wanted: tuple[Wanted, ...] = ()
     if "outputs" in said:
         wanted, more = outputs_of(said["outputs"])
         colons += more
-    if len(inputs) > 1 and len(dict(inputs)) != len(inputs):
-        raise Rejected("inputs", "names one tensor twice", code="bad_request")
     parameters: dict[str, Any] = {}
     binary = False
     if "parameters" in said:
@@ -201,7 +215,7 @@ def understood(said: Any, model: str) -> tuple[Asked, int]:
     if "id" in said:
         id = client_id(said["id"])  # noqa: A001
         colons += id.count(":")
-    return Asked(id, parameters, tuple(inputs), wanted, binary), colons
+    return Asked(id, parameters, tuple(inputs), wanted, binary, follows), colons
 
 
 def strange(said: Any, where: str, must: tuple[str, ...], may: tuple[str, ...]) -> Rejected:
@@ -265,6 +279,7 @@ def one_input(said: Any) -> tuple[str, Value, int]:
         size, more = raw_size(said, name)
         colons += more
         if size is not None:
+            sized(size, name, datatype, shape)
             return name, Value(datatype, shape, size), colons
     values = tensors.flat(said["data"], shape, name)
     value = Value(datatype, shape, tensors.decode(values, datatype, name))
@@ -310,29 +325,25 @@ def within_reach(parameters: dict[str, Any], name: str) -> None:
             raise Rejected(shown(name), why, code="bad_request")
 
 
-def cutting(whole: memoryview, at: int, size: int, name: str) -> Any:
-    """The `size` bytes from `at`. Models read numbers in place, and not every machine can where those straddle words:
-    what does not begin at a multiple of `ALIGNED` is copied to where it does."""
-    data = whole[at : at + size]
-    if len(data) != size:
-        why = f"says it has {size:,} raw bytes, but {len(data):,} are left in the body"
-        raise Rejected(shown(name), why, code="bad_request")
-    return bytes(data) if (BASE + at) % ALIGNED else data
-
-
-def raw(data: Any, name: str, datatype: str, shape: tuple[int, ...]) -> Value:
-    """The tensor in these bytes."""
+def unlike(data: Any, name: str, datatype: str, shape: tuple[int, ...]) -> Any:
+    """The values in these bytes where not all bytes mean some."""
     if datatype == TEXT:
-        return Value(TEXT, shape, strings(data, prod(shape), name))
+        return strings(data, prod(shape), name)
+    if bytes(data).translate(None, b"\0\1"):
+        raise Rejected(shown(name), "has bytes other than 0 and 1 where BOOL needs one of them", code="bad_input")
+    return data
+
+
+def sized(size: int, name: str, datatype: str, shape: tuple[int, ...]) -> None:
+    """Refuse so many raw bytes for a tensor of numbers that takes another number of them."""
+    if datatype == TEXT:
+        return
     width = WIDTH.get(datatype)
     if width is None:
         raise tensors.not_served(name, datatype)
-    if prod(shape) * width != len(data):
-        why = f"has {len(data):,} raw bytes, which is not what its shape and {datatype} take"
+    if prod(shape) * width != size:
+        why = f"has {size:,} raw bytes, which is not what its shape and {datatype} take"
         raise Rejected(shown(name), why, code="bad_input")
-    if datatype == "BOOL" and bytes(data).translate(None, b"\0\1"):
-        raise Rejected(shown(name), "has bytes other than 0 and 1 where BOOL needs one of them", code="bad_input")
-    return Value(datatype, shape, data)
 
 
 def strings(data: Any, count: int, name: str) -> list[bytes]:
@@ -379,6 +390,12 @@ def classes(said: Any) -> int:
     return said
 
 
+@lru_cache(1024)
+def each(names: tuple[str, ...]) -> tuple[Wanted, ...]:
+    """All of these outputs, with no wishes."""
+    return tuple(map(Wanted, names))
+
+
 def answer(
     asked: Asked,
     *,
@@ -398,25 +415,18 @@ def answer(
     """
     told: list[dict[str, Any]] = []
     follow: list[Any] = []
-    for wanted in asked.wanted or map(Wanted, outputs):
-        name, binary, most = wanted
-        value = outputs[name] if not most else classified(outputs[name], most, name)
-        if binary or (binary is None and asked.binary):
-            data = joined(value.data) if value.datatype == TEXT else value.data
-            size = memoryview(data).nbytes
-            told.append(
-                {
-                    "name": name,
-                    "datatype": value.datatype,
-                    "shape": value.shape,
-                    "parameters": {"binary_data_size": size},
-                }
-            )
+    for name, binary, most in asked.wanted or each(tuple(outputs)):
+        value = classified(outputs[name], most, name) if most else outputs[name]
+        datatype, shape, data = value
+        if asked.binary if binary is None else binary:
+            data = joined(data) if datatype == TEXT else data
+            size = {"binary_data_size": len(data) if type(data) is bytes else memoryview(data).nbytes}
+            told.append({"name": name, "datatype": datatype, "shape": shape, "parameters": size})
             follow.append(data)
         else:
             known = None if most or listed is None else listed.get(name)
             data = tensors.encode(value, name) if known is None else known
-            told.append({"name": name, "datatype": value.datatype, "shape": value.shape, "data": data})
+            told.append({"name": name, "datatype": datatype, "shape": shape, "data": data})
     said = {"model_name": model, "model_version": version, "id": id, "parameters": parameters, "outputs": told}
     body = orjson.dumps(said)
     sent = {"content-type": JSON, **(headers or {})}

@@ -1,8 +1,9 @@
 """One request on its way to its answer: what is known of it, what is captured of it, and what it is told. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from functions.predict import guardrails, protocol, receipt, rows, tensors, wire
@@ -19,6 +20,7 @@ from samara.core.tensors import Spec, Value
 from samara.errors import Rejected, SamaraError
 from samara.events import HttpRequest
 
+EMPTY: Mapping[Any, Any] = MappingProxyType({})
 MOST_TOGETHER = 10_000  # rows in one run of a model, which bounds what its intermediate values take
 
 
@@ -47,7 +49,8 @@ class Version:
 class Live:
     """Who answers for a model and how, as it was at `at`, and until when that may be relied on.
 
-    `versions` are those that have answered since, so that each request need not look for them.
+    `versions` are those that have answered since, so that each request need not look for them, and `by_alias` those
+    of them that answer by an alias whoever asks.
     """
 
     standing: Standing
@@ -56,33 +59,38 @@ class Live:
     until: datetime
     policy_until: datetime
     versions: dict[int, Version] = field(default_factory=dict)
+    by_alias: dict[str, Version] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
 class Work:
     """`error` ends it, and is captured too. `seconds` are those of the run of the model, which others may share.
 
     `move` is the number of the newest move of the alias by which the version was found, or None where a version was
     asked for by its number. `said` is the answer to rows, and `listed` the outputs that go out as JSON.
+
+    What is not known yet is the class's: setting a dozen attributes of each would take longer than most that is done
+    with them. So nobody writes into what they hold.
     """
 
-    event: HttpRequest
-    route: Route
-    live: Live
-    prediction: Prediction
     move: int | None = None
     asked: Asked | None = None
     rows: Rows | None = None
-    said: dict[str, Any] = field(default_factory=dict)
+    said: Mapping[str, Any] = EMPTY
     version: Version | None = None
-    values: dict[str, Value] = field(default_factory=dict)
+    values: Mapping[str, Value] = EMPTY
     count: int = 0
-    outputs: dict[str, Value] = field(default_factory=dict)
-    listed: dict[str, list[Any]] = field(default_factory=dict)
-    vetoed: dict[int, tuple[str, str]] = field(default_factory=dict)
+    outputs: Mapping[str, Value] = EMPTY
+    listed: Mapping[str, list[Any]] = EMPTY
+    vetoed: Mapping[int, tuple[str, str]] = EMPTY
     seconds: float = 0.0
     capture: str = ""
     error: SamaraError | None = None
+
+    def __init__(self, event: HttpRequest, route: Route, live: Live, prediction: Prediction) -> None:
+        self.event = event
+        self.route = route
+        self.live = live
+        self.prediction = prediction
 
     @property
     def model(self) -> str:
@@ -98,8 +106,10 @@ class Work:
         return self.asked.id if self.asked else self.rows.id if self.rows else ""
 
 
-def groups(works: Iterable[Work]) -> list[list[Work]]:
+def groups(works: Sequence[Work]) -> list[list[Work]]:
     """Those that may share a run of the model: of one version that is row-wise, with tensors that fit together."""
+    if len(works) == 1:
+        return [[*works]]
     found: list[list[Work]] = []
     latest: dict[Any, tuple[list[Work], int]] = {}
     for work in works:
@@ -135,10 +145,10 @@ def judge(work: Work) -> None:
         work.error = error
 
 
-def listed(asked: Asked, outputs: dict[str, Value]) -> dict[str, list[Any]]:
+def listed(asked: Asked, outputs: Mapping[str, Value]) -> dict[str, list[Any]]:
     """The outputs that go out as JSON, or a refusal of what cannot go out as it is wanted: before it is captured."""
     found = {}
-    for name, binary, classes in asked.wanted or map(wire.Wanted, outputs):
+    for name, binary, classes in asked.wanted or wire.each(tuple(outputs)):
         if classes:
             wire.rankable(outputs[name], name)
         elif not (asked.binary if binary is None else binary):
@@ -194,10 +204,10 @@ def noted(work: Work) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value not in (None, "", {})}
 
 
-def receipt_of(work: Work, version: Version) -> dict[str, Any]:
+def receipt_of(work: Work, version: Version, prediction: str) -> dict[str, Any]:
     """What answered, how it came to be live, how long it took, and where it is written down."""
     said = {
-        "prediction": work.prediction.id,
+        "prediction": prediction,
         "version": version.number,
         "digest": version.artifact,
         "record": version.link[1],

@@ -64,7 +64,7 @@ class Handler(Generic[E]):
             raise Misconfigured(app.maker.function, "answers one request at a time")
         started = time.perf_counter()
         responses = self.together(requests, app)
-        worst = max(response.status for response in responses)
+        worst = max([response.status for response in responses])
         came = "failed" if worst >= 500 else "ok"
         if log.isEnabledFor(level(came)):
             took_ms = round((time.perf_counter() - started) * 1000, 1)
@@ -142,9 +142,11 @@ def outcome(event: Event, error: BaseException | None) -> dict[str, str]:
     return {"outcome": word, "error": type(error).__name__}
 
 
+WORSE = {"dead": logging.ERROR, "failed": logging.ERROR, "retry": logging.WARNING, "conflict": logging.WARNING}
+
+
 def level(outcome: str) -> int:
-    worse = {"dead": logging.ERROR, "failed": logging.ERROR, "retry": logging.WARNING, "conflict": logging.WARNING}
-    return worse.get(outcome, logging.INFO)
+    return WORSE.get(outcome, logging.INFO)
 
 
 _first = iter(({"cold": True},))

@@ -195,7 +195,7 @@ class Lean:
     def run(self, given: Mapping[str, Value], wanted: Sequence[str] = (), limit_s: float = 0) -> dict[str, Value]:
         """The outputs `wanted`, or all; see `samara.engines.Session.run`."""
         try:
-            key = (tuple(wanted) or self._all, tuple([given[name].shape for name in self._names]))
+            key = (tuple(wanted) or self._all, tuple([given[name][1] for name in self._names]))
             known = self._known[key]
         except KeyError:  # for the first time, or something is missing
             return self._learn(given, wanted, limit_s)
@@ -330,7 +330,8 @@ class Frame:
     def _run_within(self, limit_s: float) -> None:
         if self._options is None:
             self._options = self._api.made("CreateRunOptions")
-        watch = WATCHDOG.begin(limit_s, partial(self._api.RunOptionsSetTerminate, self._options))
+            self._stop = partial(self._api.RunOptionsSetTerminate, self._options)
+        watch = WATCHDOG.begin(limit_s, self._stop)
         try:
             status = self._call(self._options)
         finally:

@@ -1,15 +1,13 @@
 """The store as one function may use it: exactly what its catalogue entry says, here as in the cloud."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from samara.errors import Misconfigured
 from samara.ports import Meta, Object, ObjectStore, Version
 
 
-@dataclass(frozen=True, slots=True)
-class ScopedStore:
+class ScopedStore(NamedTuple):
     """Refuses, before the store is asked, what `who` has no permission for."""
 
     store: ObjectStore

@@ -7,6 +7,7 @@ checked here, once, and nowhere joined by hand.
 import re
 import unicodedata
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from samara.core import windows
 from samara.core.digests import short
@@ -238,8 +239,7 @@ PREDICTION = re.compile(
 MEMBER = ".jsonl#"  # between the key of an object that holds several captures and the number of one, from 1
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """A prediction's id says where it lies: `{model}.{hour}.{16 hexadecimal digits}`.
 
     Requests that came together are captured together, a line each; their ids say which line, of how many.

@@ -1,8 +1,12 @@
 """What can wake a function, in our words. Each cloud's module beside this one translates into them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
+from typing import NamedTuple
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,7 @@ class Tick:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(NamedTuple):
     """`headers` have lower-case names; `path` is decoded once and starts with a slash.
 
     `caller` is who asks, as the platform that let them in has verified it; empty where nobody did.
@@ -39,17 +42,16 @@ class HttpRequest:
     method: str
     path: str
     at: datetime
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = NOTHING
+    headers: Mapping[str, str] = NOTHING
     body: bytes = b""
     caller: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpResponse:
+class HttpResponse(NamedTuple):
     status: int
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

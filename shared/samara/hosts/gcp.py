@@ -7,7 +7,6 @@ dead letters.
 """
 
 import os
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -49,7 +48,7 @@ def answer(process: Process, asked: "Request") -> HttpResponse:
 
 def identified(process: Process, asked: HttpRequest) -> HttpRequest:
     """With its caller, if Cloud Run lets in nobody else. To a service open to all, anybody's token gets through."""
-    return replace(asked, caller=gcp.caller(asked)) if process.settings.private else asked
+    return asked._replace(caller=gcp.caller(asked)) if process.settings.private else asked
 
 
 def take(process: Process, post: HttpRequest) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from samara import catalogue
@@ -54,7 +53,7 @@ def methods(function: Function, path: str) -> list[str]:
 
 def got(request: HttpRequest) -> HttpRequest:
     """As the functions know it: to them HEAD is GET, of which the server leaves the body out."""
-    return replace(request, method="GET") if request.method == "HEAD" else request
+    return request._replace(method="GET") if request.method == "HEAD" else request
 
 
 def response_of(function: Function, answer: Any) -> HttpResponse:
@@ -74,7 +73,7 @@ def failure(error: Exception, about: dict[str, Any]) -> HttpResponse:
 
 
 def secured(response: HttpResponse) -> HttpResponse:
-    return replace(response, headers={**SECURITY, **response.headers})
+    return response._replace(headers={**SECURITY, **response.headers})
 
 
 def answered(

@@ -9,7 +9,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,7 @@ def checked(response: HttpResponse, dialect: str, expected: list[float]) -> None
 def moments(event: HttpRequest) -> Callable[[int], list[HttpRequest]]:
     """The same request at one microsecond after another: to a clock that stands still nothing is kept."""
     passed = iter(range(1, 1 << 40))
-    return lambda calls: [replace(event, at=event.at + timedelta(microseconds=next(passed))) for _ in range(calls)]
+    return lambda calls: [event._replace(at=event.at + timedelta(microseconds=next(passed))) for _ in range(calls)]
 
 
 def session_of(subject: Specimen) -> Any:

@@ -45,9 +45,8 @@ def asked(sheet: Sheet | None = None, policy: Policy | None = None) -> Work:
         Route("infer", "late"),
         Live(Standing(1, None, None, (), 1), policy or Policy(), NOON, NOON, NOON),
         Prediction("late", "2013-02-14T12", "0" * 16),
-        move=1,
-        count=1,
     )
+    one.move, one.count = 1, 1
     one.values = {"distance": Value("FP32", (1, 1), pack("<f", 2.5)), "name": Value("BYTES", (1, 1), [b"Ann"])}
     link = ("models/late/0000000001.json", "1" * 64)
     one.version = Version("late", 1, link, "2" * 64, SPECS, (), (), sheet, "", ANY, rowwise=False)

@@ -98,7 +98,7 @@ def test_rows_that_come_again_under_their_id_meet_their_first_answer(app: App, p
     publish(2, 3.0, sheet=SHEET)
     point(champion=2)
 
-    again = told(replace(event, at=NOON.replace(minute=1)), app)
+    again = told(event._replace(at=NOON.replace(minute=1)), app)
 
     assert again == first
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -489,7 +488,7 @@ def raw(*carriers: bytes, **more: Any) -> HttpRequest:
     ]
     head = json.dumps({"inputs": inputs, **more}).encode()
     headers = {"content-type": "application/octet-stream", "inference-header-content-length": str(len(head))}
-    return replace(post(head + distances + texts), headers=headers)
+    return post(head + distances + texts)._replace(headers=headers)
 
 
 BOTH = [{"name": "score"}, {"name": "airline", "parameters": {"classification": 1}}]
@@ -587,7 +586,7 @@ def place(index: int) -> bytes:
 
 
 def keyed(key: str) -> HttpRequest:
-    return replace(post(body([1])), headers={"samara-key": key})
+    return post(body([1]))._replace(headers={"samara-key": key})
 
 
 def test_shares_send_each_key_always_to_the_same_version(app: App, publish: Any, point: Any) -> None:
@@ -615,7 +614,7 @@ def test_a_promotion_ends_the_shares(app: App, publish: Any, point: Any) -> None
 
 
 def test_the_caller_is_written_down_and_never_told(served: App, store: MemoryStore) -> None:
-    event = replace(post(body([1])), caller="arn:aws:iam::1:user/ann")
+    event = post(body([1]))._replace(caller="arn:aws:iam::1:user/ann")
 
     response = run(event, served)
 

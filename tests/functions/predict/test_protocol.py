@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.predict import protocol
-from functions.predict.protocol import Fit, Route, fitted, route, row_count
+from functions.predict.protocol import Fit, Route, route
 from functions.predict.wire import Asked, Wanted
 from samara.core.tensors import Spec, Value
 from samara.entry import refused
@@ -89,17 +89,14 @@ def test_every_other_address_is_refused_by_what_is_wrong_with_it(path: str, code
 
 
 def test_a_request_that_fits_is_given_to_the_model_as_it_came() -> None:
-    values = fitted(request(image=IMAGE, x=X), INPUTS, OUTPUTS)
-
-    assert values == {"x": X, "image": IMAGE}
-    assert row_count(values, INPUTS) == Fit(INPUTS, OUTPUTS).rows(values) == 2
+    assert Fit(INPUTS, OUTPUTS)(request(image=IMAGE, x=X)) == ({"x": X, "image": IMAGE}, 2)
 
 
 def test_a_column_may_have_a_second_size_of_one_or_leave_it_out() -> None:
     column, flat = Spec("x", "FP32", (-1, 1)), Spec("x", "FP32", (-1,))
 
-    assert fitted(request(x=shaped(X, 2)), (column,), ())["x"].shape == (2, 1)
-    assert fitted(request(x=shaped(X, 2, 1)), (flat,), ())["x"].shape == (2,)
+    assert Fit((column,), ())(request(x=shaped(X, 2)))[0]["x"].shape == (2, 1)
+    assert Fit((flat,), ())(request(x=shaped(X, 2, 1)))[0]["x"].shape == (2,)
 
 
 def test_only_inputs_with_an_open_first_size_have_rows() -> None:
@@ -107,21 +104,21 @@ def test_only_inputs_with_an_open_first_size_have_rows() -> None:
     kernel = Spec("kernel", "FP32", (1, 1))
     one = Value("FP32", (), struct.pack("<f", 1))
 
-    values = fitted(request(x=X, threshold=one, kernel=shaped(one, 1, 1)), (INPUTS[0], threshold, kernel), OUTPUTS)
+    asked = request(x=X, threshold=one, kernel=shaped(one, 1, 1))
 
-    assert row_count(values, (INPUTS[0], threshold, kernel)) == 2
-    assert row_count({"threshold": one}, (threshold,)) == 1
+    assert Fit((INPUTS[0], threshold, kernel), OUTPUTS)(asked)[1] == 2
+    assert Fit((threshold,), ())(request(threshold=one))[1] == 1
 
 
 def test_a_model_may_take_tensors_without_values() -> None:
     nothing = Value("FP32", (2, 0), b"")
 
-    assert fitted(request(x=nothing), (Spec("x", "FP32", (-1, 0)),), ()) == {"x": nothing}
-    assert fitted(request(x=shaped(nothing, 0)), (Spec("x", "FP32", (0,)),), ()) == {"x": shaped(nothing, 0)}
+    assert Fit((Spec("x", "FP32", (-1, 0)),), ())(request(x=nothing)) == ({"x": nothing}, 2)
+    assert Fit((Spec("x", "FP32", (0,)),), ())(request(x=shaped(nothing, 0))) == ({"x": shaped(nothing, 0)}, 1)
 
 
 def test_a_model_may_take_nothing_at_all() -> None:
-    assert fitted(request(), (), OUTPUTS) == {}
+    assert Fit((), OUTPUTS)(request()) == ({}, 1)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +139,7 @@ def test_a_model_may_take_nothing_at_all() -> None:
 )
 def test_what_does_not_fit_is_named_with_what_is_expected(asked: Asked, says: str) -> None:
     with pytest.raises(Rejected) as raised:
-        fitted(asked, INPUTS, OUTPUTS)
+        Fit(INPUTS, OUTPUTS)(asked)
 
     assert says in str(raised.value)
 
@@ -207,6 +204,6 @@ def test_any_path_is_known_or_refused_in_words(path: str) -> None:
 
 @given(st.lists(st.integers(0, 2**63 - 1) | st.sampled_from([0, 1, 2]), max_size=4))
 def test_any_shape_fits_or_is_refused_in_words(shape: list[int]) -> None:
-    status, said = outcome(lambda: fitted(request(x=shaped(X, *shape), image=IMAGE), INPUTS, OUTPUTS))
+    status, said = outcome(lambda: Fit(INPUTS, OUTPUTS)(request(x=shaped(X, *shape), image=IMAGE)))
 
     assert status == (200 if shape in ([2], [2, 1]) else 400 if len(said) else 413)
