@@ -61,9 +61,9 @@ def together(events: Sequence[HttpRequest], app: App) -> list[HttpResponse]:
 
 def answered(events: Sequence[HttpRequest], app: App) -> list[Answer]:
     begun = [begin(event, app) for event in events]
-    works = [work for work in begun if isinstance(work, Work)]
+    works = [work for work in begun if type(work) is Work]
 
-    for group in groups([work for work in works if work.error is None]):
+    for group in groups(works):
         ask(group, app)
     for work in works:
         judge(work)

@@ -120,17 +120,16 @@ class Fit:
             shape = value[1]
             if not rowed or value[0] != datatype or shape[1:] != rest or not shape:
                 value = as_taken(value, spec)  # noqa: PLW2901  # in the shape the model sees
-            if rowed:
-                alike = alike and rows in (-1, shape[0])
-                rows = shape[0]
+            if rowed and rows != value[1][0]:
+                alike, rows = rows < 0, value[1][0]
             fitted[name] = value
         if len(fitted) != len(self._takes):
             missing = next(name for name in self._takes if name not in fitted)
             raise Rejected(missing, "is missing from the inputs", code="bad_input")
-        for wanted in asked.wanted:
-            if wanted.name not in self._answers:
+        for wanted, _, _ in asked.wanted:
+            if wanted not in self._answers:
                 why = f"is no output of this model; it answers {listed(self._answers)}"
-                raise Rejected(shown(wanted.name), why, code="bad_output")
+                raise Rejected(shown(wanted), why, code="bad_output")
         if not self._rowed:
             return fitted, 1
         if not alike or not 0 < rows <= self._most_rows:

@@ -26,8 +26,12 @@ class Kept(Generic[K, V]):
 
     def get(self, key: K, make: Callable[[], V]) -> V:
         """The value at `key`, made now if it is not there. What fails to be made is not kept."""
-        found = self.peek(key)
+        found = self._values.get(key)
         if found is not None:
+            try:  # noqa: SIM105  # this is on the way of each request, and a context takes longer than all else here
+                self._values.move_to_end(key)
+            except KeyError:  # somebody has just let go of it
+                pass
             return found
         with self._lock:
             found = self._values.get(key)
@@ -49,14 +53,8 @@ class Kept(Generic[K, V]):
         return value
 
     def peek(self, key: K) -> V | None:
-        """The value at `key` if it is there by now."""
-        found = self._values.get(key)
-        if found is not None:
-            try:  # noqa: SIM105  # this is on the way of each request, and a context takes longer than all else here
-                self._values.move_to_end(key)
-            except KeyError:  # somebody has just let go of it
-                pass
-        return found
+        """The value at `key` if it is there by now. Looking does not count as using it."""
+        return self._values.get(key)
 
     def put(self, key: K, value: V) -> V:
         """Keep `value` in place of what was there, and let go of what was not used for longest.

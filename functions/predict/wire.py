@@ -41,10 +41,10 @@ MOST_MEMBERS = 100  # of one gzip body: enough for 6 MiB in blocks of 64 KiB
 WORTH_COMPRESSING = 32 << 10  # bytes of an answer; below, compressing takes longer than sending
 
 BACKSLASH = ord("\\")
+INTEGERS = {int}
 LENGTH = Struct("<I")
 NOTHING = memoryview(b"")
 NUMBERS = frozenset(WIDTH) - {"BOOL"}  # datatypes of which any bytes are values
-NO_PARAMETERS: dict[str, Any] = {}
 BASE = bytes.__basicsize__ - 1  # where a bytes object, itself at a multiple of 16, begins to hold its bytes
 REMEMBERED = 1 << 10  # bytes of JSON before raw tensors: what a client says again and again is read once
 ALIGNED = 8  # bytes of the widest number
@@ -182,7 +182,7 @@ def inflated(body: bytes, coding: str) -> bytes:
 
 def understood(said: Any, model: str) -> tuple[Asked, int]:
     """The request that parsed JSON makes, and how many colons it was written with if no object has a key twice."""
-    if type(said) is not dict or "inputs" not in said or (len(said) > 1 and not said.keys() <= REQUEST):
+    if type(said) is not dict or "inputs" not in said or not said.keys() <= REQUEST:
         raise strange(said, "body", ("inputs",), ("id", "parameters", "outputs", "model_name"))
     if said.get("model_name", model) != model:
         raise Rejected("model_name", f"names another model than the address, {model}", code="bad_request")
@@ -199,14 +199,16 @@ def understood(said: Any, model: str) -> tuple[Asked, int]:
         follows = follows or type(value[2]) is int
     if len(inputs) > 1 and len(dict(inputs)) != len(inputs):
         raise Rejected("inputs", "names one tensor twice", code="bad_request")
-    if len(said) == 1:
-        return Asked("", NO_PARAMETERS, tuple(inputs), (), False, follows), colons  # in their order
     wanted: tuple[Wanted, ...] = ()
+    rest = len(said) - 1
     if "outputs" in said:
         wanted, more = outputs_of(said["outputs"])
         colons += more
+        rest -= 1
     parameters: dict[str, Any] = {}
     binary = False
+    if not rest:  # as nearly always
+        return Asked("", parameters, tuple(inputs), wanted, binary, follows), colons
     if "parameters" in said:
         parameters = object_of(said["parameters"])
         binary = switch(parameters, "binary_data_output") or False
@@ -308,12 +310,9 @@ def raw_size(said: dict[str, Any], name: str) -> tuple[int | None, int]:
 
 
 def shape_of(said: Any, name: str) -> tuple[int, ...]:
-    if type(said) is list and len(said) <= MOST_DIMENSIONS:
-        for size in said:
-            if type(size) is not int or not 0 <= size <= LONGEST:
-                break
-        else:
-            return tuple(said)
+    sizes = type(said) is list and len(said) <= MOST_DIMENSIONS and set(map(type, said)) <= INTEGERS
+    if sizes and (not said or (min(said) >= 0 and max(said) <= LONGEST)):
+        return tuple(said)
     why = f"its shape must be a list of at most {MOST_DIMENSIONS} sizes, none negative or enormous"
     raise Rejected(shown(name), why, code="bad_request")
 
@@ -368,6 +367,10 @@ def outputs_of(said: Any) -> tuple[tuple[Wanted, ...], int]:
         raise Rejected("outputs", 'must be a list of {"name": …}', code="bad_request")
     wanted, colons = [], 0
     for output in said:
+        if type(output) is dict and len(output) == 1 and type(name := output.get("name")) is str:  # as nearly always
+            wanted.append(Wanted(name))
+            colons += 1 + name.count(":")
+            continue
         if type(output) is not dict or not output.keys() <= OUTPUT or "name" not in output:
             raise strange(output, "output", ("name",), ("parameters",))
         name = output["name"]
@@ -379,7 +382,7 @@ def outputs_of(said: Any) -> tuple[tuple[Wanted, ...], int]:
             colons += spoken(parameters)
             within_reach(parameters, name)
         wanted.append(Wanted(name, switch(parameters, "binary_data"), classes(parameters.get("classification", 0))))
-    if len({one.name for one in wanted}) != len(wanted):
+    if len(wanted) > 1 and len({one.name for one in wanted}) != len(wanted):
         raise Rejected("outputs", "names one tensor twice", code="bad_request")
     return tuple(wanted), colons
 

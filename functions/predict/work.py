@@ -107,14 +107,19 @@ class Work:
 
 
 def groups(works: Sequence[Work]) -> list[list[Work]]:
-    """Those that may share a run of the model: of one version that is row-wise, with tensors that fit together."""
+    """Those that may share a run of the model: of one version that is row-wise, with tensors that fit together.
+
+    What has failed already is in none.
+    """
     if len(works) == 1:
-        return [[*works]]
+        return [[*works]] if works[0].error is None else []
     found: list[list[Work]] = []
     latest: dict[Any, tuple[list[Work], int]] = {}
     for work in works:
         version = work.version
-        if version is None or not version.rowwise:
+        if work.error is not None or version is None:
+            continue
+        if not version.rowwise:
             found.append([work])
             continue
         form = (version.artifact, *((name, value.shape[1:]) for name, value in work.values.items()))

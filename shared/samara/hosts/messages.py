@@ -94,22 +94,22 @@ def encoded(response: HttpResponse, *, keeps: bool = True, bodiless: bool = Fals
 
     `Misconfigured` where a header would break out of its line.
     """
-    own = response.headers
+    status, body, own = response
     lines = "".join([f"{name}: {value}\r\n" for name, value in own.items()])
     if lines.count("\n") != len(own) or lines.count("\r") != len(own) or "\0" in lines:
         raise Misconfigured("response", "has control characters in its headers")
-    if SECURITY.keys().isdisjoint(own):
-        start = started(response.status)
-    else:
-        start = started(response.status, frozenset(SECURITY.keys() & own.keys()))
-    length = "" if response.status == 204 else f"content-length: {len(response.body)}\r\n"
+    start = started(status, frozenset() if SECURED.isdisjoint(own) else SECURED.intersection(own))
+    length = "" if status == 204 else f"content-length: {len(body)}\r\n"
     close = "" if keeps else "connection: close\r\n"
     head = f"{start}{lines}{dated(int(time.time()))}{length}{close}\r\n".encode("latin-1")
-    return head if bodiless else head + response.body
+    return head if bodiless else head + body
+
+
+SECURED = frozenset(SECURITY)
 
 
 @cache
-def started(status: int, without: frozenset[str] = frozenset()) -> str:
+def started(status: int, without: frozenset[str]) -> str:
     """The first line of an answer and the security headers, but for those it sets itself."""
     security = "".join(f"{name}: {value}\r\n" for name, value in SECURITY.items() if name not in without)
     return f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\n{security}"
