@@ -15,8 +15,12 @@ from samara.core.tensors import TEXT, Spec, Value
 from samara.errors import Rejected
 
 if TYPE_CHECKING:
-    from functions.predict.wire import Asked
+    from functions.predict.wire import Asked, Wanted
 
+Shape = tuple[int, ...]
+Form = tuple[tuple[str, str, Shape], ...]  # of each tensor its name, datatype and shape
+
+MOST_FORMS = 256  # remembered of each version
 MOST_ROWS = 100_000  # in one request; a batch job is the way for more
 VERSION = re.compile(r"champion|challenger|shadow|[1-9][0-9]{0,9}")
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -102,82 +106,77 @@ class Fit:
     """What a request must be to fit one version of a model. Made once for a version, then called for each request."""
 
     def __init__(self, inputs: Sequence[Spec], outputs: Sequence[Spec], most_rows: int = MOST_ROWS) -> None:
-        self._takes = {spec.name: (spec.datatype, spec.shape[1:], spec.shape[:1] == (-1,), spec) for spec in inputs}
+        self._takes = {spec.name: spec for spec in inputs}
         self._answers = tuple(spec.name for spec in outputs)
-        self._rowed = next((spec.name for spec in inputs if spec.shape[:1] == (-1,)), "")
+        self._rowed = tuple(spec.name for spec in inputs if spec.shape[:1] == (-1,))
         self._most_rows = most_rows
+        self._known = lru_cache(MOST_FORMS)(self._judged)
 
     def __call__(self, asked: "Asked") -> tuple[dict[str, Value], int]:
         """The tensors the model takes, and how many rows they have: the first size that all with an open first size
         share, else 1. `Rejected` names the tensor, what is wrong and what is expected."""
-        fitted: dict[str, Value] = {}
-        rows, alike = -1, True
-        for name, value in asked.inputs:
+        form = tuple([(name, datatype, shape) for name, (datatype, shape, _) in asked.inputs])
+        reshaped, rows = self._known(form, asked.wanted)
+        fitted = dict(asked.inputs)
+        for name, shape in reshaped:
+            fitted[name] = fitted[name]._replace(shape=shape)
+        return fitted, rows
+
+    def _judged(self, form: Form, wanted: tuple["Wanted", ...]) -> tuple[list[tuple[str, Shape]], int]:
+        """The shapes that must change for the model to take them, and the rows, of requests that look like this."""
+        shapes: dict[str, Shape] = {}
+        for name, datatype, shape in form:
             if name not in self._takes:
                 why = f"is no input of this model; it takes {listed(tuple(self._takes))}"
                 raise Rejected(shown(name), why, code="bad_input")
-            datatype, rest, rowed, spec = self._takes[name]
-            shape = value[1]
-            if not rowed or value[0] != datatype or shape[1:] != rest or not shape:
-                value = as_taken(value, spec)  # noqa: PLW2901  # in the shape the model sees
-            if rowed and rows != value[1][0]:
-                alike, rows = rows < 0, value[1][0]
-            fitted[name] = value
-        if len(fitted) != len(self._takes):
-            missing = next(name for name in self._takes if name not in fitted)
-            raise Rejected(missing, "is missing from the inputs", code="bad_input")
-        for wanted, _, _ in asked.wanted:
-            if wanted not in self._answers:
+            shapes[name] = as_taken(datatype, shape, self._takes[name])
+        for name in self._takes:
+            if name not in shapes:
+                raise Rejected(name, "is missing from the inputs", code="bad_input")
+        for name, _, _ in wanted:
+            if name not in self._answers:
                 why = f"is no output of this model; it answers {listed(self._answers)}"
-                raise Rejected(shown(wanted), why, code="bad_output")
-        if not self._rowed:
-            return fitted, 1
-        if not alike or not 0 < rows <= self._most_rows:
-            raise self._misrowed(fitted)
-        return fitted, rows
+                raise Rejected(shown(name), why, code="bad_output")
+        return [(name, shapes[name]) for name, _, shape in form if shapes[name] != shape], self._rows(shapes)
 
-    def _misrowed(self, fitted: Mapping[str, Value]) -> Rejected:
-        first, rows = self._rowed, fitted[self._rowed].shape[0]
-        for name, value in fitted.items():
-            if self._takes[name][2] and value.shape[0] != rows:
-                why = f"has {value.shape[0]:,} rows, but {first} has {rows:,}"
-                return Rejected(name, why, code="bad_input")
+    def _rows(self, shapes: Mapping[str, Shape]) -> int:
+        if not self._rowed:
+            return 1
+        first, *others = self._rowed
+        rows = shapes[first][0]
+        for name in others:
+            if shapes[name][0] != rows:
+                raise Rejected(name, f"has {shapes[name][0]:,} rows, but {first} has {rows:,}", code="bad_input")
         if rows == 0:
-            return Rejected(first, "has no rows; send at least one", code="bad_input")
-        why = f"has {rows:,} rows; send at most {self._most_rows:,} at once"
-        return Rejected(first, why, code="too_many_rows")
+            raise Rejected(first, "has no rows; send at least one", code="bad_input")
+        if rows > self._most_rows:
+            why = f"has {rows:,} rows; send at most {self._most_rows:,} at once"
+            raise Rejected(first, why, code="too_many_rows")
+        return rows
 
 
 def listed(names: tuple[str, ...]) -> str:
     return ", ".join(names) if len(names) <= 20 else f"{', '.join(names[:20])} and {len(names) - 20} more"
 
 
-def as_taken(value: Value, spec: Spec) -> Value:
-    """The value in the shape the model sees, if its datatype and shape are those of the model."""
-    datatype, shape, data = value
+def as_taken(datatype: str, shape: Shape, spec: Spec) -> Shape:
+    """The shape in which the model sees a tensor, if its datatype and shape are those of the model."""
     expected = spec.shape
     if datatype != spec.datatype:
         why = f"has datatype {shown(datatype)}; this model takes {spec.datatype}"
         raise Rejected(spec.name, why, code="bad_input")
-    if len(shape) != len(expected):
-        if len(shape) == 1 and expected[1:] == (1,):
-            shape = (shape[0], 1)
-            value = Value(datatype, shape, data)
-        elif len(expected) == 1 and shape[1:] == (1,):
-            shape = shape[:1]
-            value = Value(datatype, shape, data)
-        else:
-            raise misshapen(value, spec)
-    for size, wanted in zip(shape, expected, strict=True):
-        if wanted not in (-1, size):
-            raise misshapen(value, spec)
-    return value
-
-
-def misshapen(value: Value, spec: Spec) -> Rejected:
-    shape = list(value.shape) if max(value.shape, default=0) < 10**15 else "with enormous sizes"
-    why = f"has shape {shape}; this model takes {list(spec.shape)}, −1 being any size"
-    return Rejected(spec.name, why, code="bad_input")
+    taken = shape
+    if len(shape) == 1 and len(expected) == 2 and expected[1] == 1:
+        taken = (*shape, 1)
+    if len(shape) == 2 and len(expected) == 1 and shape[1] == 1:
+        taken = shape[:1]
+    if len(taken) != len(expected) or any(
+        wanted not in (-1, size) for size, wanted in zip(taken, expected, strict=True)
+    ):
+        said = list(shape) if max(shape, default=0) < 10**15 else "with enormous sizes"
+        why = f"has shape {said}; this model takes {list(expected)}, −1 being any size"
+        raise Rejected(spec.name, why, code="bad_input")
+    return taken
 
 
 def server(version: str) -> dict[str, Any]:
