@@ -95,7 +95,7 @@ def encoded(response: HttpResponse, *, keeps: bool = True, bodiless: bool = Fals
     `Misconfigured` where a header would break out of its line.
     """
     status, body, own = response
-    lines = "".join([f"{name}: {value}\r\n" for name, value in own.items()])
+    lines = "\r\n".join([*map(": ".join, own.items()), ""])
     if lines.count("\n") != len(own) or lines.count("\r") != len(own) or "\0" in lines:
         raise Misconfigured("response", "has control characters in its headers")
     start = started(status, frozenset() if SECURED.isdisjoint(own) else SECURED.intersection(own))
