@@ -109,7 +109,7 @@ def read(work: Work, app: App) -> None:
         version = work.version = version_for(work, app)
         body = wire.inflated(event.body, event.headers.get("content-encoding", "identity").strip().lower())
         work.rows = rows.asked(event.headers.get("content-type", ""), body, version.inputs, version.sheet)
-        work.values, work.count = work.rows.values, work.rows.count
+        work.values, work.count = work.rows.values, work.rows.size
         if work.id:
             named(work)
 

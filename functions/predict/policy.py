@@ -5,8 +5,7 @@ that were published before there was such a section.
 """
 
 import json
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from samara.core.digests import digest
 from samara.errors import Rejected
@@ -16,14 +15,12 @@ DIGITS = 13  # of a digest
 IDS = 1 << 4 * DIGITS  # that these digits can tell apart: 52 bits, which a float holds exactly
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(NamedTuple):
     share: float = 1.0
     inputs: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Guardrail:
+class Guardrail(NamedTuple):
     name: str
     input: str | None = None
     output: Literal["prediction", "probabilities"] | None = None
@@ -33,21 +30,19 @@ class Guardrail:
     at_least: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Explain:
+class Explain(NamedTuple):
     rows: int = 100
     samples: int = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    capture: Captured = field(default_factory=Captured)
+class Policy(NamedTuple):
+    capture: Captured = Captured()
     guardrails: tuple[Guardrail, ...] = ()
     limit_s: float = 10.0
     contained: bool = False
     memory_mb: int = 1024
     stale_s: float = 1.0
-    explain: Explain = field(default_factory=Explain)
+    explain: Explain = Explain()
 
     def captures(self, prediction: str) -> bool:
         """Whether the prediction of this id is among the share that is captured. The same id always is, or never.

@@ -5,9 +5,8 @@ Two freedoms beyond the protocol: a column may have shape [n] or [n, 1], and a v
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from samara.core import keys
 from samara.core.strict import shown
@@ -51,8 +50,7 @@ OF_MODEL: dict[str, What] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """What a path asks for. `version` is a number, an alias, or empty for the champion."""
 
     what: What

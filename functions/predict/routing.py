@@ -5,17 +5,15 @@ key is answered by the same version: while shares stay, and while they move for 
 """
 
 import json
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from samara.errors import Rejected
 
 NOBODY = "has no {}; promote a version, or train one that passes its gates"
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """The alias head of a model, as far as an answer needs it. `move` is the number of its newest move."""
 
     champion: int | None

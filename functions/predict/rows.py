@@ -9,10 +9,9 @@ of the right type and yet unusual is scored, and flagged.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from math import isfinite, prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -38,15 +37,15 @@ Vetoed = Mapping[int, tuple[str, str]]
 """Rows, from 0, whose answers are not given: the rule that forbids it, and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """What was asked. `values` are what the model takes, `columns` the same by column, in the contract's types.
 
-    `flags` has a list for each row. `ignored` are the columns that the model has no use for. `id` is the client's.
+    `size` is how many rows there are. `flags` has a list for each. `ignored` are the columns that the model has no
+    use for. `id` is the client's.
     """
 
     values: dict[str, Value]
-    count: int
+    size: int
     columns: dict[str, list[Scalar]]
     flags: list[list[Flag]]
     left_out: int = 0
@@ -54,12 +53,11 @@ class Rows:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """The columns that were sent. `written` says that all their values are texts of themselves."""
 
     columns: dict[str, list[Any]]
-    count: int
+    size: int
     ignored: tuple[str, ...]
     written: bool = True
     id: str = ""
@@ -73,16 +71,16 @@ def asked(content_type: str, body: bytes, specs: Sequence[Spec], sheet: Sheet | 
     known = sheet or bare(specs)
     told = read(content_type, body, known)
     columns: dict[str, list[Scalar]] = {}
-    flags = Flags(told.count)
+    flags = Flags(told.size)
     for column in known.columns:
         if column.name not in told.columns and column.default is None and (column.required or sheet is None):
             raise Rejected(column.name, "there is no such column in the rows; the model needs it", code="no_column")
-        sent = told.columns.get(column.name, [None] * told.count)
+        sent = told.columns.get(column.name, [None] * told.size)
         values, defaulted = cells.filled(cells.typed(sent, column, written=told.written), column)
         flags.add(chain(defaulted, cells.unusual(values, column)))
         columns[column.name] = values
-    given = as_tensors(columns, told.count, specs)
-    return Rows(given, told.count, columns, flags.by_row, flags.left_out, told.ignored, told.id)
+    given = as_tensors(columns, told.size, specs)
+    return Rows(given, told.size, columns, flags.by_row, flags.left_out, told.ignored, told.id)
 
 
 class Flags:
@@ -246,7 +244,7 @@ def once_rounded(value: int) -> float:
 def answer(outputs: Mapping[str, Value], rows: Rows, sheet: Sheet | None, vetoed: Vetoed) -> dict[str, Any]:
     """The answer to rows: a prediction for each, and what was unusual about it. One that is vetoed is null."""
     flat = {name: tensors.plain(value, name) for name, value in outputs.items()}
-    predictions = said(flat, rows.count, sheet or Sheet(()))
+    predictions = said(flat, rows.size, sheet or Sheet(()))
     for row, (rule, why) in vetoed.items():
         predictions[row] = {**dict.fromkeys(predictions[row]), "vetoed": {"rule": rule, "why": why}}
     if not all(map(finite, flat.values())):

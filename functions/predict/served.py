@@ -68,7 +68,7 @@ def looked_up(model: str, kept: Live | None, at: datetime, app: App) -> Live:
         policy, policy_until = kept.policy, kept.policy_until
     else:
         policy, policy_until = policy_of(model, app), at + STALE_POLICY
-    found = Live(standing, policy, at, at + timedelta(seconds=policy.stale_s), policy_until)
+    found = Live(standing, policy, at, at + timedelta(seconds=policy.stale_s), policy_until, {}, {})
     if kept and standing.move != kept.standing.move:
         warmed(model, found, app)
     return found

@@ -1,10 +1,9 @@
 """One request on its way to its answer: what is known of it, what is captured of it, and what it is told. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from functions.predict import guardrails, protocol, receipt, rows, tensors, wire
 from functions.predict.policy import Policy
@@ -24,8 +23,7 @@ EMPTY: Mapping[Any, Any] = MappingProxyType({})
 MOST_TOGETHER = 10_000  # rows in one run of a model, which bounds what its intermediate values take
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """A `ModelVersion`, as far as an answer needs it. `link` is its key and its digest, `names` are its outputs'.
 
     `unsound` says which gates it failed that each served version must pass. `rowwise` says that rows of several
@@ -45,8 +43,7 @@ class Version:
     rowwise: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
+class Live(NamedTuple):
     """Who answers for a model and how, as it was at `at`, and until when that may be relied on.
 
     `versions` are those that have answered since, so that each request need not look for them, and `by_alias` those
@@ -58,8 +55,8 @@ class Live:
     at: datetime
     until: datetime
     policy_until: datetime
-    versions: dict[int, Version] = field(default_factory=dict)
-    by_alias: dict[str, Version] = field(default_factory=dict)
+    versions: dict[int, Version]
+    by_alias: dict[str, Version]
 
 
 class Work:

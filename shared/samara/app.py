@@ -1,14 +1,13 @@
 """What a handler gets: the store and the jobs it may use, and the few verbs it reads and writes records by."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
-from uuid import uuid4
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 
 from samara import providers
 from samara.catalogue import Function
@@ -33,8 +32,7 @@ ATTEMPTS = 100  # to swap one head: more writers than that at once is a mistake 
 CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class App:
+class App(NamedTuple):
     """One function's view of the world. `maker` is signed into every record it writes."""
 
     store: ObjectStore
@@ -44,7 +42,7 @@ class App:
     def acting_as(self, function: Function) -> "App":
         """The same world with the permissions, and under the name, of `function`."""
         scoped = ScopedStore(self.store, function.name, function.reads, function.creates, function.swaps)
-        return replace(self, store=scoped, maker=Maker(function=function.name, code=self.maker.code))
+        return self._replace(store=scoped, maker=Maker(function=function.name, code=self.maker.code))
 
     def acting_as_job_of(self, function: Function) -> "App":
         """The same world with the permissions of the job that `function` submits."""
@@ -52,7 +50,7 @@ class App:
             raise Rejected(function.name, "submits no job")
         name = f"{function.name} job"
         scoped = ScopedStore(self.store, name, function.job.reads, function.job.creates, ())
-        return replace(self, store=scoped, maker=Maker(function=name, code=self.maker.code))
+        return self._replace(store=scoped, maker=Maker(function=name, code=self.maker.code))
 
     def read(self, kind: type[AnyRecord], key: str) -> AnyRecord:
         """The record at `key`; `NotFound` when there is none, `Rejected` when it is not what it should be."""
@@ -171,7 +169,7 @@ class App:
             after = change(before)
             if after == before and (version is not None or start is None):
                 return before
-            after = after.written_over(before, uuid4().hex)
+            after = after.written_over(before, os.urandom(16).hex())
             tried.append(after.write_id)
             try:
                 self._put(key, after.to_bytes(), version)
@@ -234,10 +232,14 @@ def code_digest() -> str:
     here = Path(__file__).parent
     beside = (here.parent / "functions", here.parents[1] / "functions")  # installed, and in a checkout
     roots = [here, *(root for root in beside if root.is_dir())]
-    sources = {
-        f"{root.name}/{path.relative_to(root).as_posix()}": digest(path.read_bytes())
-        for root in roots
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-    return digest(canonical(sources))
+    return digest(canonical({name: found for root in roots for name, found in files_below(str(root), root.name)}))
+
+
+def files_below(folder: str, name: str) -> Iterator[tuple[str, str]]:
+    """The name and the digest of every file, in no order. Each start waits for this, so it does without pathlib."""
+    for entry in os.scandir(folder):
+        if entry.is_file():
+            with open(entry.path, "rb") as file:  # noqa: PTH123  # as said
+                yield f"{name}/{entry.name}", digest(file.read())
+        elif entry.name != "__pycache__":
+            yield from files_below(entry.path, f"{name}/{entry.name}")

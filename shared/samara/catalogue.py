@@ -5,29 +5,25 @@ The dispatcher, the permissions, the infrastructure and the pictures are derived
 
 import importlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from samara.errors import Misconfigured
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(NamedTuple):
     """An object appears under `prefix`."""
 
     prefix: str
 
 
-@dataclass(frozen=True, slots=True)
-class Http:
+class Http(NamedTuple):
     """A request for `path` or what lies below it."""
 
     path: str
     methods: tuple[str, ...] = ("GET",)
 
 
-@dataclass(frozen=True, slots=True)
-class Every:
+class Every(NamedTuple):
     """The clock: once in each of these periods. Where each time is billed, once in each that `billed` names, if any."""
 
     period: Literal["minute", "hour"]
@@ -39,7 +35,6 @@ class Every:
         return self.billed or self.period
 
 
-@dataclass(frozen=True, slots=True)
 class Failed:
     """An event that was tried often enough and given up: what every cloud calls a dead letter."""
 
@@ -47,8 +42,7 @@ class Failed:
 Trigger = Created | Http | Every | Failed
 
 
-@dataclass(frozen=True, slots=True)
-class JobSpec:
+class JobSpec(NamedTuple):
     """The batch job a function submits, with permissions of its own."""
 
     module: str
@@ -58,8 +52,7 @@ class JobSpec:
     time_limit_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(NamedTuple):
     """One stateless function. Prefixes end with a slash; what is not named here is refused.
 
     `zip_mb` is the most its package may weigh, in units of 10**6 bytes, and `modules` the most that importing its
@@ -159,7 +152,7 @@ def submitter(catalogue: Catalogue) -> Function:
         memory_mb=max(spec.memory_mb for spec in specs),
         time_limit_s=max(spec.time_limit_s for spec in specs),
     )
-    return replace(functions[0], job=whole)
+    return functions[0]._replace(job=whole)
 
 
 def edges(catalogue: Catalogue) -> Iterator[tuple[str, str, str]]:

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -50,9 +49,9 @@ def main(ctx: click.Context, home: Path | None) -> None:
     """
     settings = from_environment()
     if settings.store and "SAMARA_PROVIDER" not in os.environ:  # the address says whose bucket it is
-        settings = replace(settings, provider=provider_of(settings.store))
+        settings = settings._replace(provider=provider_of(settings.store))
     found = home or (nearest_home(Path.cwd()) if settings.home == Path(HOME) else settings.home)
-    ctx.obj = replace(settings, home=(found or Path(HOME)).absolute())
+    ctx.obj = settings._replace(home=(found or Path(HOME)).absolute())
 
 
 def in_project(function: Callable[..., R]) -> Callable[..., R]:

@@ -19,9 +19,8 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from samara.app import App
 from samara.errors import Conflict, Misconfigured, Rejected, SamaraError
@@ -32,8 +31,7 @@ log = logging.getLogger("samara")
 E = TypeVar("E", bound=Event)
 
 
-@dataclass(frozen=True, slots=True)
-class Handler(Generic[E]):
+class Handler(NamedTuple, Generic[E]):
     """A function's `run` and the kinds of event it takes.
 
     `together` answers several requests that have already arrived, one response for each in their order, where that

@@ -1,10 +1,9 @@
 """What the functions need from a cloud: a place to keep objects, and a machine to run long jobs on."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import BinaryIO, NewType, Protocol
+from typing import BinaryIO, NamedTuple, NewType, Protocol
 
 from samara.events import Wake
 
@@ -16,8 +15,7 @@ LARGEST_HEAD = 1 << 20
 """Bytes up to which an object can be replaced: heads are small."""
 
 
-@dataclass(frozen=True, slots=True)
-class Meta:
+class Meta(NamedTuple):
     """What a store knows about an object without reading it. `at` is the instant of its last write, UTC."""
 
     key: str
@@ -26,8 +24,7 @@ class Meta:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Object:
+class Object(NamedTuple):
     data: bytes
     version: Version
     at: datetime
@@ -88,8 +85,7 @@ class JobStatus(StrEnum):
     LOST = "lost"  # the service knows nothing of it, or nothing any more
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A program to run once. `name` is its identity: submitted again under the same name, it is the same job.
 
     With `tasks` above one it is an array: the program runs that often, side by side, and `samara.tasks` tells each

@@ -2,16 +2,15 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from samara.errors import Misconfigured
 
 HOME = ".samara"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """`home` is the folder of the local provider: its bucket, its jobs, its locks.
 
     In a cloud `store` is the address of the bucket (`samara.providers.addresses`), `jobs` says where jobs run and
@@ -43,8 +42,8 @@ class Settings:
 
     def environment(self) -> dict[str, str]:
         """These settings as the environment of a child process."""
-        absolute = replace(self, home=self.home.absolute())  # the child may start in another folder
-        return {f"SAMARA_{name.upper()}": str(value) for name, value in asdict(absolute).items() if value}
+        absolute = self._replace(home=self.home.absolute())  # the child may start in another folder
+        return {f"SAMARA_{name.upper()}": str(value) for name, value in absolute._asdict().items() if value}
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -52,10 +51,9 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     given = {
         name.removeprefix("SAMARA_").lower(): value for name, value in environ.items() if name.startswith("SAMARA_")
     }
-    known = {field.name for field in fields(Settings)}
     for name in given:
-        if name not in known:
-            there = ", ".join(f"SAMARA_{one.upper()}" for one in sorted(known))
+        if name not in Settings._fields:
+            there = ", ".join(f"SAMARA_{one.upper()}" for one in sorted(Settings._fields))
             raise Misconfigured(f"SAMARA_{name.upper()}", f"no such setting; there are {there}")
     return Settings(**{**given, **({"home": Path(given["home"])} if "home" in given else {})})  # type: ignore[arg-type]
 

@@ -32,7 +32,7 @@ IDENTITY = f"{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/
 PLACE = Place(GROUP, "jobs", "westeurope", "acme.azurecr.io/samara:1", "acme.azurecr.io", IDENTITY)
 ENVIRONMENT = {"SAMARA_PROVIDER": "azure", "SAMARA_STORE": "az://acme/mlops"}
 JOB = Job("late-9f2c", "functions.train.job", ("runs/late/9f2c.json",), 3600)
-ARRAY = replace(JOB, tasks=2)
+ARRAY = JOB._replace(tasks=2)
 
 Conversation = list[dict[str, Any]]
 
@@ -231,7 +231,7 @@ def test_a_gpu_comes_with_its_profile(azure: Azure, jobs: ContainerAppsJobs) -> 
     with_gpus = ContainerAppsJobs(arm, replace(PLACE, profile="t4"), None, ENVIRONMENT, poll_s=0.001)
     azure.expects(recorded("submit.json"))
 
-    with_gpus.submit(replace(JOB, gpus=1, memory_mb=16384))
+    with_gpus.submit(JOB._replace(gpus=1, memory_mb=16384))
 
     described = azure.asked[1]["body"]["properties"]
     assert described["workloadProfileName"] == "t4"
@@ -249,15 +249,15 @@ def test_a_gpu_comes_with_its_profile(azure: Azure, jobs: ContainerAppsJobs) -> 
     ],
 )
 def test_memory_comes_with_half_as_many_processors(memory_mb: int, expected: dict[str, object]) -> None:
-    assert resources(replace(JOB, memory_mb=memory_mb), "") == expected
+    assert resources(JOB._replace(memory_mb=memory_mb), "") == expected
 
 
 @pytest.mark.parametrize(
     ("job", "profile", "error", "why"),
     [
-        (replace(JOB, memory_mb=8193), "", Unsupported, "gives 8"),
-        (replace(JOB, gpus=2), "t4", Unsupported, "gives one"),
-        (replace(JOB, gpus=1), "", Misconfigured, "profile="),
+        (JOB._replace(memory_mb=8193), "", Unsupported, "gives 8"),
+        (JOB._replace(gpus=2), "t4", Unsupported, "gives one"),
+        (JOB._replace(gpus=1), "", Misconfigured, "profile="),
     ],
 )
 def test_what_container_apps_do_not_have_is_refused(job: Job, profile: str, error: type[Exception], why: str) -> None:
@@ -278,7 +278,7 @@ def test_an_array_needs_an_account_of_azure_batch(azure: Azure) -> None:
 @pytest.mark.parametrize("verb", ["submit", "status", "cancel"])
 def test_an_unsound_name_is_refused(azure: Azure, jobs: ContainerAppsJobs, verb: str, name: str) -> None:
     with pytest.raises(Rejected):
-        getattr(jobs, verb)(replace(JOB, name=name) if verb == "submit" else name)
+        getattr(jobs, verb)(JOB._replace(name=name) if verb == "submit" else name)
 
     assert azure.asked == []
 
@@ -403,7 +403,7 @@ def test_many_tasks_are_added_a_hundred_at_a_time(azure: Azure, jobs: ContainerA
     absent, created, added, told_to_end = recorded("submit_array.json")
     azure.expects([absent, created, added, added, added, told_to_end])
 
-    jobs.submit(replace(JOB, tasks=250))
+    jobs.submit(JOB._replace(tasks=250))
 
     assert [len(asked["body"]["value"]) for asked in azure.asked[2:5]] == [100, 100, 50]
 

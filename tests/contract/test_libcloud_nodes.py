@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -75,7 +74,7 @@ def runner(address: str, tmp_path: Path) -> NodeJobs:
 @pytest.fixture
 def job() -> Job:
     """One whose name no other test uses, for they share a cloud."""
-    return replace(JOB, name=f"late-{uuid4().hex[:8]}")
+    return JOB._replace(name=f"late-{uuid4().hex[:8]}")
 
 
 @pytest.fixture
@@ -124,7 +123,7 @@ def about(ec2: Any, node: dict[str, Any], what: str) -> str:
 
 
 def test_a_job_that_asks_for_a_gpu_gets_a_node_that_has_one(runner: NodeJobs, job: Job, nodes: Nodes) -> None:
-    runner.submit(replace(job, gpus=1))
+    runner.submit(job._replace(gpus=1))
 
     assert [node["InstanceType"] for node in nodes()] == ["g5.xlarge"]
 
@@ -133,11 +132,11 @@ def test_a_gpu_where_no_node_has_one_is_a_deployment_mistake(address: str, job: 
     without = Settings(home=tmp_path, jobs=address.replace("&gpu_size=g5.xlarge", ""))
 
     with pytest.raises(Misconfigured, match=f"{job.name}: asks for a GPU; add &gpu_size= to SAMARA_JOBS"):
-        load("libcloud").job_runner(without).submit(replace(job, gpus=1))
+        load("libcloud").job_runner(without).submit(job._replace(gpus=1))
 
 
 def test_an_array_is_a_node_for_each_task(runner: NodeJobs, job: Job, nodes: Nodes) -> None:
-    runner.submit(replace(job, tasks=3))
+    runner.submit(job._replace(tasks=3))
 
     assert [tags(node)["Name"] for node in nodes()] == [f"samara-{job.name}-{task}" for task in range(3)]
     assert runner.status(job.name) is JobStatus.RUNNING
@@ -151,7 +150,7 @@ def test_submitted_again_while_it_is_alive_it_is_the_same_job(runner: NodeJobs, 
 
 
 def test_a_job_whose_name_another_begins_with_is_another_job(runner: NodeJobs, job: Job) -> None:
-    runner.submit(replace(job, name=f"{job.name}-0"))
+    runner.submit(job._replace(name=f"{job.name}-0"))
 
     assert runner.status(job.name) is JobStatus.LOST
 
@@ -174,7 +173,7 @@ def test_a_job_whose_node_is_gone_is_lost_and_starts_again(runner: NodeJobs, ec2
 
 
 def test_an_array_is_alive_while_one_of_its_nodes_is(runner: NodeJobs, ec2: Any, job: Job, nodes: Nodes) -> None:
-    runner.submit(replace(job, tasks=2))
+    runner.submit(job._replace(tasks=2))
 
     ec2.terminate_instances(InstanceIds=[nodes()[0]["InstanceId"]])
     one_left = runner.status(job.name)
@@ -186,7 +185,7 @@ def test_an_array_is_alive_while_one_of_its_nodes_is(runner: NodeJobs, ec2: Any,
 def test_cancelling_destroys_every_node_of_the_job_also_a_stopped_one(
     runner: NodeJobs, ec2: Any, job: Job, nodes: Nodes
 ) -> None:
-    runner.submit(replace(job, tasks=3))
+    runner.submit(job._replace(tasks=3))
     ec2.stop_instances(InstanceIds=[nodes()[2]["InstanceId"]])
 
     runner.cancel(job.name)
@@ -207,7 +206,7 @@ def test_cancelling_what_is_gone_or_never_was_does_nothing(runner: NodeJobs, job
 @pytest.mark.parametrize("name", ["", "..", "../a", "a/b", "a\0b", "a b", "-a", "a" * 129])
 def test_an_unsound_name_is_refused_by_every_verb(runner: NodeJobs, name: str) -> None:
     verbs: tuple[Callable[[], object], ...] = (
-        lambda: runner.submit(replace(JOB, name=name)),
+        lambda: runner.submit(JOB._replace(name=name)),
         lambda: runner.status(name),
         lambda: runner.cancel(name),
     )
@@ -267,7 +266,7 @@ def test_of_an_array_that_cannot_be_whole_nothing_is_left(runner: NodeJobs, job:
     breaking = NodeJobs(lambda: Breaking(**options), Machines(IMAGE, "t3.large", "python:3.13"), {})
 
     with pytest.raises(Unavailable):
-        breaking.submit(replace(job, tasks=3))
+        breaking.submit(job._replace(tasks=3))
 
     assert len(booted) == 1
     assert states(nodes()) == ["terminated"]
@@ -372,7 +371,7 @@ def told(job: Job = JOB, task: int = 0) -> str:
 
 
 def test_a_node_runs_its_task_in_a_container_and_shuts_down(node: Node) -> None:
-    ended = node.boot(told(replace(JOB, tasks=4), task=2))
+    ended = node.boot(told(JOB._replace(tasks=4), task=2))
 
     environment = ["SAMARA_STORE=s3://flights", "SAMARA_PROVIDER=aws", "TASK_INDEX=2", "TASK_COUNT=4"]
     pull, run = node.calls("docker")
@@ -385,7 +384,7 @@ def test_a_node_runs_its_task_in_a_container_and_shuts_down(node: Node) -> None:
 
 
 def test_a_job_with_gpus_sees_them_all(node: Node) -> None:
-    node.boot(told(replace(JOB, gpus=1)))
+    node.boot(told(JOB._replace(gpus=1)))
 
     assert node.calls("docker")[1][4:6] == ["--gpus", "all"]
 
@@ -411,7 +410,7 @@ def test_a_node_ends_a_task_whose_time_is_up_and_shuts_down(node: Node) -> None:
     node.container("time.sleep(600)")
     begun = time.monotonic()
 
-    ended = node.boot(told(replace(JOB, time_limit_s=0.5)))
+    ended = node.boot(told(JOB._replace(time_limit_s=0.5)))
 
     assert ended.stdout == "samara: late-1, task 0 ended with exit code 124\n"
     assert time.monotonic() - begun < 30
@@ -431,7 +430,7 @@ ARGUMENTS = ("it's", '"it"', "$(touch pwned)", "`touch pwned`", "a b\nc", "; tou
 
 
 def test_what_a_job_is_given_arrives_as_it_is_and_nothing_else_is_run(node: Node) -> None:
-    node.boot(told(replace(JOB, arguments=ARGUMENTS)))
+    node.boot(told(JOB._replace(arguments=ARGUMENTS)))
 
     assert tuple(node.calls("docker")[1][-len(ARGUMENTS) :]) == ARGUMENTS
     assert not list(node.folder.rglob("pwned"))
@@ -439,7 +438,7 @@ def test_what_a_job_is_given_arrives_as_it_is_and_nothing_else_is_run(node: Node
 
 def test_a_name_that_is_no_name_never_gets_into_a_script() -> None:
     with pytest.raises(Rejected):
-        told(replace(JOB, name="late-1\ntouch pwned"))
+        told(JOB._replace(name="late-1\ntouch pwned"))
 
 
 def test_no_secret_is_told_to_a_node(runner: NodeJobs, job: Job, nodes: Nodes, ec2: Any) -> None:

@@ -1,7 +1,7 @@
 """The few verbs that handlers read and write by: written twice is written once, and what was altered is refused."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -185,7 +185,7 @@ class Unreliable(MemoryStore):
 
 
 def over(store: ObjectStore, whole: App) -> App:
-    return replace(whole, store=store)
+    return whole._replace(store=store)
 
 
 LOST = {"as a conflict": Conflict(HEAD), "as a failure": Unavailable(HEAD)}

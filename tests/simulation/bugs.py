@@ -128,7 +128,7 @@ def capture_after_the_response() -> Iterator[Patch]:
 
     def captured(works: Any, app: App) -> None:
         store, task = Putting(app.store, keys.CAPTURES), here()
-        real(works, replace(app, store=store))
+        real(works, app._replace(store=store))
         assert task is not None
         task.afterwards.append(store.catch_up)
 
@@ -237,7 +237,7 @@ def job_named_at_random() -> Iterator[Patch]:
     def job(*given: Any) -> Job:
         wanted, task = real(*given), here()
         assert task is not None
-        return replace(wanted, name=f"{wanted.name}-{short(task.name)}")
+        return wanted._replace(name=f"{wanted.name}-{short(task.name)}")
 
     yield train, "job", job
 

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, contextmanager
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from unittest.mock import patch
@@ -154,7 +154,7 @@ class Taped:
 
     def _run(self, start: Point, heard: list[tuple[Hashable, Any]], app: App, given: tuple[Any, ...]) -> Any:
         recorder = Recorder(app.store, start, heard)
-        watched = replace(app, store=cast("ObjectStore", recorder))
+        watched = app._replace(store=cast("ObjectStore", recorder))
         try:
             value = self.function(*(watched if one is app else one for one in given))
         except Killed:

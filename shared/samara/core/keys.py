@@ -6,7 +6,6 @@ checked here, once, and nowhere joined by hand.
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from samara.core import windows
@@ -51,8 +50,7 @@ def named(name: str, what: str) -> str:
     raise Rejected(shown, why, code="bad_name")
 
 
-@dataclass(frozen=True, slots=True)
-class Landed:
+class Landed(NamedTuple):
     """An uploaded file, by its key: `landing/{dataset}/{anything}`."""
 
     key: str

@@ -19,7 +19,7 @@ AROUND = (("", "digest"), ("digest", "noted"), ("noted", "\U0010ffff"))
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Which function wrote a record, and the digest of the code it ran."""
+    """Which function wrote a record, and the digest of the code it ran. A dataclass, which pydantic writes by names."""
 
     function: str
     code: str

@@ -9,8 +9,8 @@ and no value in the background.
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 from samara.core.digests import canonical
 from samara.core.spelling import Type
@@ -21,8 +21,7 @@ SCHEMA = 1
 Scalar = bool | int | float | str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What training saw of a column. `missing` is a share of its rows.
 
     Of numbers: the extremes, and `low` and `high`, between which 98 % of the values lie. Of text and truth values:
@@ -38,8 +37,7 @@ class Seen:
     complete: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """One column that the model is asked with. Bounds and `valid` values are the contract's, `above` and `below`
     exclusive; those of dates and timestamps are ISO 8601 texts. What is one of `missing_values` is not there."""
 
@@ -57,16 +55,14 @@ class Column:
     seen: Seen | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What is predicted."""
 
     name: str
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(NamedTuple):
     """A version's columns in the order of its inputs.
 
     `ignored` are the contract's columns that the model is not asked with. `classes` are in the order of the columns
@@ -80,7 +76,7 @@ class Sheet:
     ignored: tuple[str, ...] = ()
     classes: tuple[int | str, ...] = ()
     rowwise: bool = False
-    background: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+    background: Mapping[str, tuple[Scalar, ...]] = MappingProxyType({})
 
     @property
     def background_rows(self) -> int:
@@ -123,19 +119,14 @@ class Sheet:
 
 def told(part: Any) -> dict[str, Any]:
     """What a part of a sheet says that is not said by default."""
-    said = {}
-    for one in fields(part):
-        value = getattr(part, one.name)
-        usual = one.default_factory() if one.default_factory is not MISSING else one.default
-        if value != usual:
-            said[one.name] = plain(value)
-    return said
+    usual: dict[str, Any] = part._field_defaults
+    return {name: plain(value) for name, value in part._asdict().items() if name not in usual or value != usual[name]}
 
 
 def plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [plain(one) for one in value]
-    return told(value) if is_dataclass(value) else value
+    if isinstance(value, Seen | Column | Target):
+        return told(value)
+    return [plain(one) for one in value] if isinstance(value, tuple) else value
 
 
 def one_column(said: dict[str, Any]) -> Column:

@@ -4,9 +4,8 @@
 True
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple, Self
 
 from samara.errors import Rejected
 
@@ -24,19 +23,20 @@ def hour(at: datetime) -> str:
     return (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat()[:13]  # a third of what strftime takes
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Window:
+class Window(NamedTuple("Named", [("name", str)])):
     """An hour, a day or a month in UTC, by its name: `2013-02-14T05`, `2013-02-14` or `2013-02`."""
 
-    name: str
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
+    def __new__(cls, name: str) -> Self:
+        self = super().__new__(cls, name)
         if self.start.strftime(FORMATS[self.size]) != self.name:
             raise Rejected(self.name, "not a window; write 2013-02, 2013-02-14 or 2013-02-14T05")
         try:
             _ = self.end
         except OverflowError as error:
             raise Rejected(self.name, "not a window: it ends after the last day there is") from error
+        return self
 
     @property
     def size(self) -> Size:

@@ -9,7 +9,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO
 
@@ -69,7 +69,7 @@ def perform(task: dict[str, Any], app: App, functions: catalogue.Catalogue) -> d
     outcome: dict[str, Any] = {"created": created}
     try:
         function = catalogue.named(functions, task["function"])
-        asked = deliver(function, event, replace(app, store=NotingStore(app.store, created)))
+        asked = deliver(function, event, app._replace(store=NotingStore(app.store, created)))
         if isinstance(asked, list):
             outcome["wakes"] = [[wake.function, wake.key] for wake in asked if isinstance(wake, Wake)]
     except SamaraError as error:

@@ -1,7 +1,6 @@
 """What can wake a function, in our words. Each cloud's module beside this one translates into them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
@@ -9,8 +8,7 @@ from typing import NamedTuple
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectCreated:
+class ObjectCreated(NamedTuple):
     """An object appeared. A hint: it may come twice, late, out of order, or for what is gone again.
 
     `token` is the store's name for that write, where the notification tells it: an ETag or a generation.
@@ -26,8 +24,7 @@ class ObjectCreated:
         return f"{self.key}@{self.token}" if self.token else self.key
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(NamedTuple):
     """It is time. `at` is the instant the schedule names, not the one at which we got round to it."""
 
     at: datetime
@@ -54,16 +51,14 @@ class HttpResponse(NamedTuple):
     headers: Mapping[str, str] = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Wake:
+class Wake(NamedTuple):
     """A function that should have run for the object at `key`, and has not: what `reconcile` asks the platform for."""
 
     function: str
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class GivenUp:
+class GivenUp(NamedTuple):
     """`function` could not do its work on `subject`, a key if it was woken by one, however often it was asked.
 
     `what` is the kind of failure, in one word, and `why` what is known of its reason.

@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -20,12 +19,12 @@ from samara.providers import Bus
 from samara.settings import Settings, from_environment
 
 
-@dataclass(frozen=True)
 class Process:
-    settings: Settings
-    function: Function
-    functions: Catalogue
-    app: App
+    def __init__(self, settings: Settings, function: Function, functions: Catalogue, app: App) -> None:
+        self.settings = settings
+        self.function = function
+        self.functions = functions
+        self.app = app
 
     @cached_property
     def bus(self) -> Bus:

@@ -5,8 +5,8 @@ credentials are the SDK's business.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from samara.errors import Misconfigured
@@ -14,14 +14,13 @@ from samara.errors import Misconfigured
 PROVIDERS = {"file": "local", "s3": "aws", "gs": "gcp", "az": "azure", "libcloud": "libcloud"}
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """`place` is what comes before the first slash, `path` what comes after it, without slashes around them."""
 
     scheme: str
     place: str
     path: str = ""
-    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, str] = MappingProxyType({})
 
     @property
     def endpoint(self) -> str | None:

@@ -11,7 +11,7 @@ decides. Tried against requests and answers as the reference of its REST API des
 import math
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from samara.core.digests import short
 from samara.errors import Misconfigured, Rejected, Unavailable, Unsupported
@@ -133,7 +133,7 @@ class ContainerAppsJobs:
         return {
             "name": name,
             "image": self._place.image,
-            "command": command(replace(job, arguments=()), self._environment),
+            "command": command(job._replace(arguments=()), self._environment),
             "args": list(job.arguments),
             "env": [{"name": key, "value": value} for key, value in self._environment.items()],
             "resources": resources(job, self._place.profile),

@@ -10,14 +10,12 @@ writes of the same bytes apart (heads carry a `write_id`, so no two are the same
 
 import io
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, NoReturn
-from uuid import uuid4
 
 from samara.core.digests import digest
 from samara.core.keys import flaw, sound, sound_prefix
@@ -119,10 +117,11 @@ class LocalStore:
     @contextmanager
     def _written(self, source: BinaryIO) -> Iterator[tuple[Path, Version]]:
         """A synced temporary file with all of `source`, and the version it will have under its name."""
-        path = self._temporary / uuid4().hex
+        path = self._temporary / os.urandom(16).hex()
         try:
             with open(path, "x+b", opener=files.private) as file:
-                shutil.copyfileobj(source, file, CHUNK)
+                while chunk := source.read(CHUNK):
+                    file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
                 file.seek(0)

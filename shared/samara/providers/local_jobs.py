@@ -7,14 +7,12 @@ a folder of its own below `work`.
 """
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Any
-from uuid import uuid4
 
 from samara.core.keys import sound
 from samara.errors import Rejected, Unavailable
@@ -71,8 +69,15 @@ class LocalJobs:
         return self._folder(handle) / "log"
 
     def _start(self, job: Job, folder: Path, lock: int) -> None:
+        import subprocess  # noqa: PLC0415  # predict starts no job, and each of its own starts would wait for this
+
         command = [sys.executable, "-P", "-m", job.module, *job.arguments]
-        plan = {"attempt": uuid4().hex, "command": command, "tasks": job.tasks, "time_limit_s": job.time_limit_s}
+        plan = {
+            "attempt": os.urandom(16).hex(),
+            "command": command,
+            "tasks": job.tasks,
+            "time_limit_s": job.time_limit_s,
+        }
         supervisor.write(folder / "job.json", plan)
         with open(folder / "log", "ab", opener=private) as log:
             launched = subprocess.run(  # noqa: S603  # our own program

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -117,7 +116,7 @@ def test_why_an_answer_is_what_it_is_adds_up(app: App) -> None:
 def test_a_version_without_a_background_says_that_it_cannot_be_explained(
     app: App, publish: Publish, point: Point
 ) -> None:
-    publish(2, 2.0, sheet=replace(SHEET, background={}))
+    publish(2, 2.0, sheet=SHEET._replace(background={}))
 
     status, said = told(asked("/v2/models/late/versions/2/explain", b'{"rows":[{"distance":1.0}]}'), app)
 

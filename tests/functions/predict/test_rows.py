@@ -70,7 +70,7 @@ def parquet(table: pa.Table) -> bytes:
 def test_a_row_becomes_one_tensor_for_each_column() -> None:
     found = asked(ROW, {**ROW, "distance": 200, "temp": None})
 
-    assert found.count == 2
+    assert found.size == 2
     assert found.values["carrier"] == Value("BYTES", (2, 1), [b"AA", b"AA"])
     assert numbers(found.values["distance"]) == [1089.0, 200.0]
     assert numbers(found.values["temp"])[0] == 31.5

@@ -13,9 +13,12 @@ from samara.errors import Rejected
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 scalars = st.none() | st.booleans() | numbers | texts
+bounds = st.none() | numbers | texts
 seen = st.builds(
     Seen,
     missing=st.floats(0, 1),
+    low=st.none() | numbers,
+    high=st.none() | numbers,
     minimum=st.none() | numbers,
     maximum=st.none() | numbers,
     categories=st.none() | st.dictionaries(texts, st.integers(1, 9), max_size=3),
@@ -26,7 +29,10 @@ columns = st.builds(
     name=texts,
     type=st.sampled_from(["string", "integer", "number", "boolean", "date", "timestamp"]),
     required=st.booleans(),
-    minimum=st.none() | numbers | texts,
+    minimum=bounds,
+    maximum=bounds,
+    above=bounds,
+    below=bounds,
     valid=st.none() | st.lists(scalars, max_size=3).map(tuple),
     missing_values=st.lists(scalars, max_size=3).map(tuple),
     default=scalars,
