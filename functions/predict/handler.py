@@ -21,7 +21,7 @@ from functions.predict import protocol, routing, rows, served, wire
 from functions.predict.capturing import captured, unique
 from functions.predict.protocol import Route
 from functions.predict.work import Version, Work, groups, judge, receipt_of
-from samara import __version__
+from samara import __version__, engines
 from samara.app import App
 from samara.core import keys, windows
 from samara.core.digests import digest, short
@@ -278,4 +278,4 @@ def listed(at: datetime, app: App) -> Iterable[tuple[str, int, str]]:
             yield model, 0, error.why
 
 
-handler = on_tick_or_http(run, together)
+handler = on_tick_or_http(run, together, engines.warm)

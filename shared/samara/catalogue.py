@@ -117,13 +117,12 @@ def told_of_failures(catalogue: Catalogue) -> list[Function]:
 
 def answering(catalogue: Catalogue, path: str) -> Function | None:
     """The function that answers requests for `path`: the one whose route is the longest that fits."""
-    routes = [
-        (trigger.path, function)
-        for function in catalogue
-        for trigger in function.on
-        if isinstance(trigger, Http) and fits(path, trigger.path)
-    ]
-    return max(routes, key=lambda route: len(route[0]))[1] if routes else None
+    found, longest = None, -1
+    for function in catalogue:
+        for trigger in function.on:
+            if isinstance(trigger, Http) and len(trigger.path) > longest and fits(path, trigger.path):
+                found, longest = function, len(trigger.path)
+    return found
 
 
 def fits(path: str, route: str) -> bool:

@@ -31,16 +31,36 @@ log = logging.getLogger("samara")
 E = TypeVar("E", bound=Event)
 
 
+class Line(dict[str, Any]):
+    """What a line of the log says: JSON, unless whoever writes it adds fields of its own first."""
+
+    def __str__(self) -> str:
+        return json.dumps(self)
+
+    @classmethod
+    def of(cls, record: logging.LogRecord) -> "Line | None":
+        """What a record says in fields, if it does."""
+        if isinstance(record.msg, Line):
+            return record.msg
+        try:
+            said = json.loads(record.getMessage())
+        except ValueError:
+            return None
+        return Line(said) if isinstance(said, dict) else None
+
+
 class Handler(NamedTuple, Generic[E]):
     """A function's `run` and the kinds of event it takes.
 
     `together` answers several requests that have already arrived, one response for each in their order, where that
     costs less than one after the other. It raises nothing: what is wrong with one is that one's response.
+    `warm` begins to load what only the first event would otherwise load, and does not wait for it.
     """
 
     run: Callable[[E, App], Any]
     takes: tuple[type, ...]
     together: Callable[[Sequence[HttpRequest], App], list[HttpResponse]] | None = None
+    warm: Callable[[], None] = lambda: None
 
     def __call__(self, event: Event, app: App) -> Any:
         if not isinstance(event, self.takes):
@@ -54,7 +74,7 @@ class Handler(NamedTuple, Generic[E]):
         finally:
             said = {"function": app.maker.function, **subject(event), **outcome(event, failed)}
             took_ms = round((time.perf_counter() - started) * 1000, 1)
-            log.log(level(said["outcome"]), json.dumps({**said, "ms": took_ms, **cold()}))
+            log.log(level(said["outcome"]), Line({**said, "ms": took_ms, **cold()}))
 
     def answers(self, requests: Sequence[HttpRequest], app: App) -> list[HttpResponse]:
         """The responses to requests that came together, with one line of log for all of them."""
@@ -67,7 +87,7 @@ class Handler(NamedTuple, Generic[E]):
         if log.isEnabledFor(level(came)):
             took_ms = round((time.perf_counter() - started) * 1000, 1)
             said = {"function": app.maker.function, "requests": len(requests), "outcome": came, "status": worst}
-            log.log(level(came), json.dumps({**said, "ms": took_ms, **cold()}))
+            log.log(level(came), Line({**said, "ms": took_ms, **cold()}))
         return responses
 
 
@@ -90,8 +110,9 @@ def on_http(run: Callable[[HttpRequest, App], HttpResponse]) -> Handler[HttpRequ
 def on_tick_or_http(
     run: Callable[[Tick | HttpRequest, App], Any],
     together: Callable[[Sequence[HttpRequest], App], list[HttpResponse]] | None = None,
+    warm: Callable[[], None] = lambda: None,
 ) -> Handler[Tick | HttpRequest]:
-    return Handler(run, (Tick, HttpRequest), together)
+    return Handler(run, (Tick, HttpRequest), together, warm)
 
 
 def on_created_or_http(
@@ -240,12 +261,7 @@ class JsonLine(logging.Formatter):
         self._traces = f"projects/{project}/traces/" if project else ""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
-        try:
-            said = json.loads(text)
-        except ValueError:
-            said = None
-        line = said if isinstance(said, dict) else {"message": text}
+        line = Line(Line.of(record) or {"message": record.getMessage()})
         if "trace" in line:
             line[self._trace_field] = self._traces + line["trace"]
         if record.exc_info:

@@ -34,7 +34,7 @@ def request(payload: Any, at: datetime) -> HttpRequest:
         method=method,
         path=path_of(encoded(payload, "rawPath")),
         at=at,
-        query=query_of(encoded({"rawQueryString": "", **payload}, "rawQueryString")),
+        query=query_of(as_bytes(payload.get("rawQueryString", ""), "rawQueryString")),
         headers=headers_of((as_bytes(name, "headers"), as_bytes(value, "headers")) for name, value in headers.items()),
         body=body_of(payload),
         caller=caller_of(payload),

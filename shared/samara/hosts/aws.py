@@ -4,7 +4,6 @@ What is raised fails the invocation, which Lambda then tries twice more, and a q
 `Rejected` is tried again too, in vain but harmlessly; after the last try the event goes to the dead letters.
 """
 
-import json
 import logging
 from functools import cache
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from samara.entry import log
+from samara.entry import Line, log
 from samara.events import aws
 from samara.hosts.process import now, this
 
@@ -59,11 +58,10 @@ class Metrics(logging.Handler):
     """Each event's line as CloudWatch's metrics too: how many came to which outcome, and how long that took."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            said = json.loads(record.getMessage())
-            took, outcome, function = said["ms"], said["outcome"], said["function"]
-        except (ValueError, KeyError, TypeError):
+        said = Line.of(record) or Line()
+        if not {"ms", "outcome", "function"} <= said.keys():
             return
+        took, outcome, function = said["ms"], said["outcome"], said["function"]
         if outcome == "ok" and "at" in said:
             return  # a tick is no news, and a metric that only the clock feeds would be billed all month
         metrics = EphemeralMetrics(namespace=NAMESPACE, service=function)

@@ -16,8 +16,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from samara.dispatch import handler_of
-from samara.entry import log
+from samara.entry import Line, log
 from samara.errors import SamaraError
 from samara.events import Event
 from samara.events.aws_http import is_request, is_tick, reply, request, tick
@@ -63,7 +65,7 @@ class Lines(logging.Handler):
         self._first = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        said = understood(record.getMessage())
+        said = Line.of(record) or record.getMessage()
         line = {
             "level": record.levelname,
             "location": f"{record.funcName}:{record.lineno}",
@@ -78,17 +80,15 @@ class Lines(logging.Handler):
             line["exception"] = logging.Formatter().formatException(record.exc_info)
             line["exception_name"] = record.exc_info[0].__name__
         lines = [line, *measured(said)]
-        sys.stdout.write("".join(f"{json.dumps(one, default=str, ensure_ascii=False)}\n" for one in lines))
+        sys.stdout.write("".join([f"{written(one)}\n" for one in lines]))
         sys.stdout.flush()
 
 
-def understood(message: str) -> Any:
-    """What a message says, if it is an object in JSON, else its words."""
+def written(line: dict[str, Any]) -> str:
     try:
-        said = json.loads(message)
-    except ValueError:
-        return message
-    return said if isinstance(said, dict) else message
+        return orjson.dumps(line, default=str).decode()
+    except orjson.JSONEncodeError:  # half a surrogate pair, of which only an escape can be written
+        return json.dumps(line, default=str)
 
 
 def measured(said: Any) -> list[dict[str, Any]]:
@@ -117,7 +117,7 @@ def prepare() -> None:
     log.propagate = False
     if "AWS_LAMBDA_RUNTIME_API" in os.environ:
         with suppress(SamaraError):
-            handler_of(this().function.name)
+            handler_of(this().function.name).warm()
 
 
 LINES = Lines()

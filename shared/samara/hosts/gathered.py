@@ -22,6 +22,13 @@ class Gathered:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """The response to this request, or what `run` raised for those it was asked with."""
+        if self._turns.acquire(blocking=False):
+            try:
+                if not self._waiting:  # there is nobody to go with, as always where a process gets one at a time
+                    (response,) = self._run([request])
+                    return response
+            finally:
+                self._turns.release()
         answer: Future[HttpResponse] = Future()
         with self._lock:
             self._waiting.append((request, answer))

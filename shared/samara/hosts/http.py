@@ -80,13 +80,13 @@ def answered(
     functions: Catalogue, read: Callable[[], HttpRequest], run: Callable[[Function, HttpRequest], Any]
 ) -> HttpResponse:
     """The response to what `read` gives, whatever happens."""
-    about: dict[str, Any] = {}
+    request = None
     try:
         request = read()
-        about = {"method": shown(request.method), "path": shown(request.path)}
         found = addressed(functions, request)
         if isinstance(found, HttpResponse):
             return secured(found)
         return secured(response_of(found, run(found, got(request))))
     except Exception as error:  # noqa: BLE001  # whatever it is, whoever asked gets an answer
+        about = {"method": shown(request.method), "path": shown(request.path)} if request else {}
         return secured(failure(error, about))

@@ -10,7 +10,7 @@ from typing import Any
 from samara import catalogue, dispatch, providers
 from samara.app import App, build
 from samara.catalogue import Catalogue, Function
-from samara.entry import log
+from samara.entry import Handler, log
 from samara.errors import Misconfigured, Rejected
 from samara.events import Event, GivenUp, HttpRequest, HttpResponse, Wake
 from samara.hosts import http
@@ -44,7 +44,7 @@ class Process:
         if isinstance(event, GivenUp) and event.function == self.function.name:
             log.error(json.dumps({"function": self.function.name, "outcome": "dead", "error": event.why}))
             return  # it is the one that tells people: to wake it by its own failure would never end
-        asked = dispatch.deliver(self.function, event, self.app)
+        asked = self._handler(event, self._acting)
         wakes = [wake for wake in asked if isinstance(wake, Wake)] if isinstance(asked, list) else []
         if wakes:
             self.bus.wake(wakes)
@@ -66,12 +66,20 @@ class Process:
             raise http.unknown(request.path)  # another function's, at an address of its own
         if request.method == "POST" and (gathered := self._gathered):
             return gathered(request)
-        return dispatch.deliver(function, request, self.app)
+        return self._handler(request, self._acting)
+
+    @cached_property
+    def _handler(self) -> Handler[Any]:
+        return dispatch.handler_of(self.function.name)
+
+    @cached_property
+    def _acting(self) -> App:
+        return self.app.acting_as(self.function)
 
     @cached_property
     def _gathered(self) -> Gathered | None:
         """Where a function can answer requests together, those that come at the same time are."""
-        handler, app = dispatch.handler_of(self.function.name), self.app.acting_as(self.function)
+        handler, app = self._handler, self._acting
         if handler.together is None:
             return None
 
