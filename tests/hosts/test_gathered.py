@@ -73,5 +73,5 @@ def test_what_goes_wrong_is_heard_by_each_who_was_asked_with() -> None:
 
 
 def test_an_answer_too_few_is_an_error_and_no_hang() -> None:
-    with pytest.raises(ValueError, match="not enough values|zip"):
+    with pytest.raises(ValueError, match=r"not enough values|zip"):
         Gathered(lambda _: [])(request(1))

@@ -5,6 +5,7 @@ Strict where servers are lenient: what two readers of a request could understand
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from samara.core.strict import shown
@@ -24,6 +25,10 @@ def path_of(raw: bytes) -> str:
     >>> path_of(b"/v2/models/late")
     '/v2/models/late'
     """
+    return known_path(raw) if len(raw) < 200 else read_path(raw)  # long ones would fill the memory
+
+
+def read_path(raw: bytes) -> str:
     if len(raw) > LONGEST_PATH:
         raise Rejected("path", f"has {len(raw):,} bytes; {LONGEST_PATH:,} are the most", code="long_path")
     try:
@@ -36,6 +41,9 @@ def path_of(raw: bytes) -> str:
     if "//" in path or any(part in (".", "..") for part in path.split("/")):
         raise Rejected(shown(path), "has //, . or .. in it; write it out", code="bad_path")
     return path
+
+
+known_path = lru_cache(1_024)(read_path)
 
 
 def query_of(raw: bytes) -> dict[str, str]:

@@ -77,16 +77,9 @@ def head_of(method: bytes, version: str, lines: Sequence[Line]) -> Head:
 
 
 def address_of(target: bytes) -> tuple[str, dict[str, str]]:
-    """The path and the query that a target names. What was asked for lately is remembered."""
-    return known_address(target) if len(target) < 200 else read_address(target)  # long ones would fill the memory
-
-
-def read_address(target: bytes) -> tuple[str, dict[str, str]]:
+    """The path and the query that a target names."""
     path, _, query = target.partition(b"?")
     return path_of(path), query_of(query) if query else {}
-
-
-known_address = lru_cache(maxsize=1_024)(read_address)
 
 
 def encoded(response: HttpResponse, *, keeps: bool = True, bodiless: bool = False) -> bytes:
