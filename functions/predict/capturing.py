@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from functions.predict import receipt, served, work
+from functions.predict.spelled import spelled
 from functions.predict.work import Work
 from samara.app import App
 from samara.core import sealed
@@ -65,7 +66,7 @@ def put(key: str, data: bytes, app: App) -> None:
 
 def sealed_capture(one: Work, app: App) -> bytes:
     said = work.body(one, app.maker, *(refused_with(one.error) if one.error else (200, "")))
-    data, one.capture = sealed.seal(said)
+    data, one.capture = sealed.seal(said, spelled)
     return data
 
 

@@ -10,6 +10,7 @@ from functions.predict.policy import Policy
 from functions.predict.protocol import Fit, Route
 from functions.predict.routing import Standing
 from functions.predict.rows import Rows
+from functions.predict.spelled import number, numbers
 from functions.predict.wire import Asked
 from samara.core import sealed
 from samara.core.keys import Prediction
@@ -26,8 +27,8 @@ MOST_TOGETHER = 10_000  # rows in one run of a model, which bounds what its inte
 class Version(NamedTuple):
     """A `ModelVersion`, as far as an answer needs it. `link` is its key and its digest, `names` are its outputs'.
 
-    `unsound` says which gates it failed that each served version must pass. `rowwise` says that rows of several
-    requests may be asked together.
+    `personal` says that some of its inputs are not to be captured, and `unsound` which gates it failed that each
+    served version must pass. `rowwise` says that rows of several requests may be asked together.
     """
 
     model: str
@@ -38,6 +39,7 @@ class Version(NamedTuple):
     outputs: tuple[Spec, ...]
     names: tuple[str, ...]
     sheet: Sheet | None
+    personal: bool
     unsound: str
     fit: Fit
     rowwise: bool
@@ -159,7 +161,7 @@ def listed(asked: Asked, outputs: Mapping[str, Value]) -> dict[str, list[Any]]:
 
 
 def body(work: Work, maker: Maker, status: int, code: str) -> dict[str, Any]:
-    """The body of the capture, the same as `samara.core.records.Capture` has."""
+    """The body of the capture, the same as `samara.core.records.Capture` has, with its floats spelled."""
     version, every = work.version, {**work.values, **work.outputs}
     inputs, masked = kept(work)
     said = sealed.body(
@@ -172,7 +174,8 @@ def body(work: Work, maker: Maker, status: int, code: str) -> dict[str, Any]:
         status=status,
         inputs=inputs,
         outputs={
-            name: receipt.captured(value, work.count, work.listed.get(name)) for name, value in work.outputs.items()
+            name: numbers(receipt.captured(value, work.count, work.listed.get(name)))
+            for name, value in work.outputs.items()
         },
         shapes={name: list(value.shape) for name, value in every.items()} or None,
         masked=list(masked) or None,
@@ -186,16 +189,16 @@ def kept(work: Work) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The inputs that may be captured, and the names of the others."""
     if not work.policy.capture.inputs:
         return {}, tuple(work.values)
-    inputs = {name: receipt.captured(value, work.count) for name, value in work.values.items()}
-    sheet = work.version.sheet if work.version else None
-    return sheet.masked(inputs) if sheet else (inputs, ())
+    inputs = {name: numbers(receipt.captured(value, work.count)) for name, value in work.values.items()}
+    version = work.version
+    return version.sheet.masked(inputs) if version and version.sheet and version.personal else (inputs, ())
 
 
 def noted(work: Work) -> dict[str, Any]:
     """What is true of this request alone, and outside the digest."""
     said = {
         "at": work.event.at.isoformat(),
-        "seconds": round(work.seconds, 6),
+        "seconds": number(round(work.seconds, 6)),
         "id": work.id,
         "traceparent": protocol.traceparent(work.event.headers),
         "caller": work.event.caller,
@@ -203,7 +206,7 @@ def noted(work: Work) -> dict[str, Any]:
         "why": str(work.error)[:300] if work.error else None,
         "vetoed": {str(row + 1): rule for row, (rule, _) in work.vetoed.items()},
     }
-    return {name: value for name, value in said.items() if value not in (None, "", {})}
+    return {name: value for name, value in said.items() if value or value == 0}
 
 
 def receipt_of(work: Work, version: Version, prediction: str) -> dict[str, Any]:

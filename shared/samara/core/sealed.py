@@ -5,6 +5,8 @@ each millisecond before the first answer counts, in prediction, the frame alone 
 """
 
 import json
+from bisect import bisect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +16,7 @@ from samara.errors import Rejected
 SCHEMA = 1
 MUST_PASS = ("safe", "signature", "parity")
 """The gates without which a version is never served, whoever asks for it."""
-AROUND = (("", "digest"), ("digest", "noted"), ("noted", "\U0010ffff"))
+OURS = {"digest", "noted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +32,17 @@ def digest_of(body: dict[str, Any]) -> str:
     return digest(canonical({name: value for name, value in body.items() if name != "noted"}))
 
 
-def seal(body: dict[str, Any]) -> tuple[bytes, str]:
+def seal(body: dict[str, Any], spell: Callable[[Any], bytes] = canonical) -> tuple[bytes, str]:
     """A record's body as it is written, and the digest that is in it. A field at its default must have been left out.
 
-    Everything is spelled once: the keys sort as they are joined here.
+    Everything is spelled once: the keys sort as they are joined here. `spell` does what `canonical` does.
     """
-    parts = [{name: value for name, value in body.items() if low < name < high} for low, high in AROUND]
-    before, between, after = (canonical(part)[1:-1] for part in parts)
+    names = sorted(body.keys() - OURS)
+    first, second = bisect(names, "digest"), bisect(names, "noted")
+    parts = [{name: body[name] for name in some} for some in (names[:first], names[first:second], names[second:])]
+    before, between, after = [spell(part)[1:-1] if part else b"" for part in parts]
     found = digest(b"{" + b",".join(filter(None, (before, between, after))) + b"}")
-    noted = canonical({"noted": body["noted"]})[1:-1] if "noted" in body else b""
+    noted = spell({"noted": body["noted"]})[1:-1] if "noted" in body else b""
     whole = (before, b'"digest":"' + found.encode() + b'"', between, noted, after)
     return b"{" + b",".join(filter(None, whole)) + b"}", found
 

@@ -8,12 +8,12 @@ Two things a cloud can do and a folder cannot: hold an object at `a` beside one 
 writes of the same bytes apart (heads carry a `write_id`, so no two are the same).
 """
 
-import io
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -75,11 +75,15 @@ class LocalStore:
             return files.opened(name_in(key), folder, key)
 
     def create(self, key: str, data: bytes) -> Version:
-        return self.create_from(key, io.BytesIO(data))
+        return self._created(key, data)
 
     def create_from(self, key: str, source: BinaryIO) -> Version:
+        return self._created(key, source)
+
+    def _created(self, key: str, source: BinaryIO | bytes) -> Version:
         with translated(sound(key)):
-            self._refuse_taken(key)  # most of what is created twice has long been there
+            if os.path.lexists(f"{self._root}/{key}"):  # most of what is created twice has long been there
+                self._refuse_taken(key)
             with self._written(source) as (file, version):
                 self._name(file, key)
             return version
@@ -88,7 +92,7 @@ class LocalStore:
         small(key, data)
         with translated(sound(key), absent=Conflict), self._alone_with(key):
             self._expect(key, version)
-            with self._written(io.BytesIO(data)) as (file, new), self._folder(key) as folder:
+            with self._written(data) as (file, new), self._folder(key) as folder:
                 os.rename(file, name_in(key), dst_dir_fd=folder)
                 os.fsync(folder)
         return new
@@ -115,22 +119,22 @@ class LocalStore:
             os.close(folder)
 
     @contextmanager
-    def _written(self, source: BinaryIO) -> Iterator[tuple[Path, Version]]:
+    def _written(self, source: BinaryIO | bytes) -> Iterator[tuple[str, Version]]:
         """A synced temporary file with all of `source`, and the version it will have under its name."""
-        path = self._temporary / os.urandom(16).hex()
+        path, start = f"{self._temporary}/{os.urandom(16).hex()}", bytearray()
         try:
-            with open(path, "x+b", opener=files.private) as file:
-                while chunk := source.read(CHUNK):
-                    file.write(chunk)
-                file.flush()
+            with open(path, "xb", buffering=0, opener=files.private) as file:  # a path costs more here
+                for chunk in (source,) if isinstance(source, bytes) else iter(partial(source.read, CHUNK), b""):
+                    start += chunk[: LARGEST_HEAD + 1 - len(start)]
+                    files.write_all(file, chunk)
                 os.fsync(file.fileno())
-                file.seek(0)
-                version = version_of(file.read(LARGEST_HEAD + 1), os.fstat(file.fileno()))
+                version = version_of(bytes(start), os.fstat(file.fileno()))
             yield path, version
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(path)  # noqa: PTH108  # as above
 
-    def _name(self, file: Path, key: str) -> None:
+    def _name(self, file: str, key: str) -> None:
         """Let a finished file appear at `key`, where nothing may be yet."""
         for _ in range(ATTEMPTS):
             try:
@@ -148,7 +152,7 @@ class LocalStore:
                 return
         raise Unavailable(key, "others keep removing its folder")
 
-    def _link(self, file: Path, key: str, folder: int) -> None:
+    def _link(self, file: str, key: str, folder: int) -> None:
         try:
             os.link(file, name_in(key), dst_dir_fd=folder)
         except OSError as error:

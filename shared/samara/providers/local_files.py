@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import io
 import os
 import stat
 import time
@@ -90,6 +91,13 @@ def taken(lock: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def write_all(file: io.FileIO, data: bytes) -> None:
+    """A file system may take less than it is given."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 def opened(name: str, folder: int, key: str) -> BinaryIO:

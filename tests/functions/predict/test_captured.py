@@ -11,6 +11,7 @@ from functions.predict import receipt, work
 from functions.predict.policy import Captured, Policy
 from functions.predict.protocol import Route
 from functions.predict.routing import Standing
+from functions.predict.spelled import spelled
 from functions.predict.work import Live, Version, Work
 from samara.core import sealed
 from samara.core.keys import Prediction
@@ -49,7 +50,8 @@ def asked(sheet: Sheet | None = None, policy: Policy | None = None) -> Work:
     one.move, one.count = 1, 1
     one.values = {"distance": Value("FP32", (1, 1), pack("<f", 2.5)), "name": Value("BYTES", (1, 1), [b"Ann"])}
     link = ("models/late/0000000001.json", "1" * 64)
-    one.version = Version("late", 1, link, "2" * 64, SPECS, (), (), sheet, "", ANY, rowwise=False)
+    personal = sheet is not None
+    one.version = Version("late", 1, link, "2" * 64, SPECS, (), (), sheet, personal, "", ANY, rowwise=False)
     return one
 
 
@@ -58,7 +60,7 @@ ANY: Any = None  # nothing here asks whether a request fits
 
 def read(one: Work) -> Capture:
     """As whoever reads records does, who would notice a single byte."""
-    data, found = sealed.seal(work.body(one, MAKER, 200, ""))
+    data, found = sealed.seal(work.body(one, MAKER, 200, ""), spelled)
     capture = Capture.read(data, "captures/a.json")
     assert (capture.to_bytes(), capture.digest) == (data, found)
     return capture
