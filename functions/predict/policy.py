@@ -8,6 +8,7 @@ import json
 from typing import Literal, NamedTuple
 
 from samara.core.digests import digest
+from samara.core.sealed import known
 from samara.errors import Rejected
 
 SCHEMA = 1
@@ -58,10 +59,7 @@ class Policy(NamedTuple):
         """The policy that was published in `data`, or `Rejected` when it is none, or of a later Samara."""
         try:
             said = json.loads(data)
-            schema = said.pop("schema")
-            if schema != SCHEMA:
-                why = f"written by a later Samara (schema {schema!r}, this one reads {SCHEMA}); upgrade to read it"
-                raise Rejected(where, why, code="unknown_schema")
+            known(said.pop("schema"), SCHEMA, where)
             capture, explain = Captured(**said.pop("capture")), Explain(**said.pop("explain"))
             guardrails = tuple(Guardrail(**rule) for rule in said.pop("guardrails"))
             return cls(capture=capture, explain=explain, guardrails=guardrails, **said)

@@ -61,10 +61,15 @@ def unseal(data: bytes, key: str) -> tuple[dict[str, Any], str]:
         _, schema = said["kind"], said["schema"]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Rejected(key, "not a record: no JSON object with digest, kind and schema", code="bad_record") from error
-    if schema != SCHEMA:
-        why = f"written by a later Samara (schema {schema!r}, this one reads {SCHEMA}); upgrade to read it"
-        raise Rejected(key, why, code="unknown_schema")
+    known(schema, SCHEMA, key)
     return said, claimed
+
+
+def known(schema: Any, ours: int, key: str) -> None:
+    """Refuse what a later Samara wrote, since we would misread it."""
+    if schema != ours:
+        why = f"written by a later Samara (schema {schema!r}, this one reads {ours}); upgrade to read it"
+        raise Rejected(key, why, code="unknown_schema")
 
 
 def intact(data: bytes, key: str, kind: str) -> tuple[dict[str, Any], str]:

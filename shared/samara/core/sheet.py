@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from samara.core.digests import canonical
+from samara.core.sealed import known
 from samara.core.spelling import Type
 from samara.errors import Rejected
 
@@ -102,10 +103,7 @@ class Sheet(NamedTuple):
         """The sheet in `data`, or `Rejected` when it is none, or of a later Samara."""
         try:
             said = json.loads(data)
-            schema = said.pop("schema")
-            if schema != SCHEMA:
-                why = f"written by a later Samara (schema {schema!r}, this one reads {SCHEMA}); upgrade to read it"
-                raise Rejected(where, why, code="unknown_schema")
+            known(said.pop("schema"), SCHEMA, where)
             columns = tuple(one_column(column) for column in said.pop("columns"))
             target = said.pop("target", None)
             lists: dict[str, Any] = {name: tuple(said.pop(name)) for name in ("ignored", "classes") if name in said}
