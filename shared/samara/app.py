@@ -241,5 +241,5 @@ def files_below(folder: str, name: str) -> Iterator[tuple[str, str]]:
         if entry.is_file():
             with open(entry.path, "rb") as file:  # noqa: PTH123  # as said
                 yield f"{name}/{entry.name}", digest(file.read())
-        elif entry.name != "__pycache__":
+        elif entry.is_dir(follow_symlinks=False) and entry.name != "__pycache__":
             yield from files_below(entry.path, f"{name}/{entry.name}")
