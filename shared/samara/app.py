@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
+from uuid import uuid4
 
 from samara import providers
 from samara.catalogue import Function
@@ -169,7 +170,7 @@ class App(NamedTuple):
             after = change(before)
             if after == before and (version is not None or start is None):
                 return before
-            after = after.written_over(before, os.urandom(16).hex())
+            after = after.written_over(before, uuid4().hex)
             tried.append(after.write_id)
             try:
                 self._put(key, after.to_bytes(), version)

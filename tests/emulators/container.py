@@ -10,12 +10,19 @@ from samara.providers.local_supervisor import adopt_orphans, end_children
 
 def main(command: list[str]) -> int:
     adopt_orphans()
-    inside = subprocess.Popen(command, start_new_session=True)
+    inside: subprocess.Popen[bytes] | None = None
+    asked = False
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        inside.kill()
+        nonlocal asked
+        asked = True
+        if inside:
+            inside.kill()
 
-    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, end)  # before there is anything that could outlive us
+    inside = subprocess.Popen(command, start_new_session=True)
+    if asked:
+        inside.kill()
     code = inside.wait()
     end_children()
     return code if code >= 0 else 128 - code

@@ -6,7 +6,6 @@ wrong.
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from unittest.mock import patch
@@ -82,7 +81,7 @@ def last(function: Callable[..., Any], prefix: str) -> Callable[..., Any]:
     def other(*given: Any) -> Any:
         *before, app = given
         store = Putting(app.store, prefix)
-        found = function(*before, replace(app, store=store))
+        found = function(*before, app._replace(store=store))
         store.catch_up()
         return found
 
@@ -108,7 +107,7 @@ def swap_forgets_earlier_writes() -> Iterator[Patch]:
 def head_overwritten_blindly() -> Iterator[Patch]:
     """Of two who change a head at once, one is forgotten."""
     real = App.swap
-    yield App, "swap", lambda app, *given, **named: real(replace(app, store=Blind(app.store)), *given, **named)
+    yield App, "swap", lambda app, *given, **named: real(app._replace(store=Blind(app.store)), *given, **named)
 
 
 def moved_without_looking_for_the_cause() -> Iterator[Patch]:
