@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -34,7 +34,6 @@ from samara.events import HttpRequest, HttpResponse, Tick
 KEY = "samara-key"  # the header by which who asks is always sent to the same version
 
 MILLISECOND = timedelta(milliseconds=1)
-hour = lru_cache(8)(windows.hour)  # what comes together came at one instant
 
 Answer = HttpResponse | SamaraError
 
@@ -88,7 +87,7 @@ def begin(event: HttpRequest, app: App) -> Work | Answer:
         live = served.live(route.model, event.at, app)
     except SamaraError as error:
         return error
-    work = Work(event, route, live, Prediction(route.model, hour(event.at), unique()))
+    work = Work(event, route, live, Prediction(route.model, windows.hour(event.at), unique()))
     try:
         read(work, app)
     except SamaraError as error:

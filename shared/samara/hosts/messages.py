@@ -36,7 +36,7 @@ MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oc
 class Head:
     """A request but for its body. `length` is the body's, in bytes, or None where that shows only as it comes.
 
-    `function` is to answer; where none need run, `answer` is there already.
+    `cost` is the most bytes of memory that the body can take. `function` is to answer; where none need run, `answer` is there already.
     """
 
     method: str
@@ -44,13 +44,9 @@ class Head:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     length: int | None
+    cost: int
     function: Function | None = None
     answer: HttpResponse | None = None
-
-    @property
-    def cost(self) -> int:
-        """The most bytes of memory that the body can take."""
-        return LARGEST if self.length is None else self.length
 
     @property
     def waits(self) -> bool:
@@ -73,7 +69,7 @@ def head_of(method: bytes, version: str, lines: Sequence[Line]) -> Head:
     if coding is not None and (coding.lower() != "chunked" or version == "1.0"):
         raise Rejected("transfer-encoding", "only chunked is understood, and that in HTTP/1.1", code="bad_headers")
     length = None if coding is not None else int(headers.get("content-length", "0"))
-    return Head(method.decode("ascii"), "", {}, headers, length)
+    return Head(method.decode("ascii"), "", {}, headers, length, LARGEST if length is None else length)
 
 
 def address_of(target: bytes) -> tuple[str, dict[str, str]]:
