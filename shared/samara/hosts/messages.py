@@ -36,7 +36,8 @@ MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oc
 class Head:
     """A request but for its body. `length` is the body's, in bytes, or None where that shows only as it comes.
 
-    `cost` is the most bytes of memory that the body can take. `function` is to answer; where none need run, `answer` is there already.
+    `cost` is the most bytes of memory that the body can take. `function` is to answer; where none need run, `answer`
+    is there already.
     """
 
     method: str
