@@ -83,6 +83,10 @@ def of_servers(rounds: Rounds) -> Iterator[Goal]:
         yield Goal(f"CPU per request of {peer} over Samara's", ratio(rounds, cpu, peer, "samara"), times, at_least=True)
     per_second = ratio(rounds, "many_per_second", "samara-captured", "mlserver")
     yield Goal("requests/s with durable capture, over MLServer's without", per_second, 2.0, at_least=True)
+    for clients, figure in {"32 clients": "many_p99_us", "1 client": "one_p99_us"}.items():
+        for peer in ("mlserver", "kserve"):
+            slowest = ratio(rounds, figure, "samara-captured", peer)
+            yield Goal(f"p99 with durable capture, {clients}, of {peer}'s without", slowest, 1.0)
 
 
 def of_handler(batches: Mapping[str, Mapping[str, Sequence[float]]]) -> Iterator[Goal]:
