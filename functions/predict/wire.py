@@ -184,8 +184,6 @@ def understood(said: Any, model: str) -> tuple[Asked, int]:
     """The request that parsed JSON makes, and how many colons it was written with if no object has a key twice."""
     if type(said) is not dict or "inputs" not in said or not said.keys() <= REQUEST:
         raise strange(said, "body", ("inputs",), ("id", "parameters", "outputs", "model_name"))
-    if said.get("model_name", model) != model:
-        raise Rejected("model_name", f"names another model than the address, {model}", code="bad_request")
     colons, follows = len(said), False
     given = said["inputs"]
     if type(given) is not list or len(given) > MOST_TENSORS:
@@ -209,6 +207,8 @@ def understood(said: Any, model: str) -> tuple[Asked, int]:
     binary = False
     if not rest:  # as nearly always
         return Asked("", parameters, tuple(inputs), wanted, binary, follows), colons
+    if said.get("model_name", model) != model:
+        raise Rejected("model_name", f"names another model than the address, {model}", code="bad_request")
     if "parameters" in said:
         parameters = object_of(said["parameters"])
         binary = switch(parameters, "binary_data_output") or False

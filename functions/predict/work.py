@@ -121,7 +121,7 @@ def groups(works: Sequence[Work]) -> list[list[Work]]:
         if not version.rowwise:
             found.append([work])
             continue
-        form = (version.artifact, *((name, value.shape[1:]) for name, value in work.values.items()))
+        form = (version.artifact, *[(name, value[1][1:]) for name, value in work.values.items()])
         group, many = latest.get(form, ([], MOST_TOGETHER))
         if many + work.count > MOST_TOGETHER:
             group, many = [], 0

@@ -306,7 +306,8 @@ class Connection(asyncio.Protocol):
         if self._hung_up:
             return
         self._send(turn, response)
-        self._go_on()
+        if self._turns:
+            self._go_on()
 
     def overdue(self) -> None:
         """What was waited for did not come in time."""
