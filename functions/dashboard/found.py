@@ -17,6 +17,9 @@ from samara.core.records import (
     Record,
     Result,
     Run,
+    Scores,
+    Scoring,
+    ShadowReport,
     Validation,
 )
 
@@ -87,6 +90,9 @@ class ModelFound:
     drift: Found[DriftReport]
     alerts: Found[Alert]
     captures: Keys
+    shadows: Found[ShadowReport]
+    scorings: Found[Scoring]
+    scores: Found[Scores]
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,9 @@ from samara.core.records import (
     Record,
     Result,
     Run,
+    Scores,
+    Scoring,
+    ShadowReport,
     Validation,
 )
 from samara.entry import on_http, refusal
@@ -159,6 +162,7 @@ def model(name: str, at: datetime, app: App) -> dict[str, Any]:
     versions = found(app, ModelVersion, listed(app, f"{keys.MODELS}{name}/"))
     decisions = found(app, Decision, listed(app, f"{keys.DECISIONS}{name}/"))
     runs = newest_runs(app, name, versions, decisions)
+    scorings = found(app, Scoring, listed(app, f"{keys.SCORINGS}{name}/"))
     gathered = ModelFound(
         model=name,
         at=at,
@@ -174,6 +178,9 @@ def model(name: str, at: datetime, app: App) -> dict[str, Any]:
         drift=found(app, DriftReport, listed(app, f"{keys.DRIFT}{name}/"), WINDOWS),
         alerts=alerts(app, name)["alerts_found"],
         captures=newest_captures(app, name, at),
+        shadows=found(app, ShadowReport, listed(app, f"{keys.SHADOWS}{name}/")),
+        scorings=scorings,
+        scores=found(app, Scores, Keys([keys.scores(key) for key in scorings.records])),
     )
     return {"found": gathered, "page": view.model_page(gathered)}
 

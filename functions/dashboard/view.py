@@ -9,10 +9,10 @@ from typing import Literal
 
 from functions.dashboard.figures import Figure, figures, gates_words
 from functions.dashboard.found import Found, GlanceFound, ModelFound, Problem
-from functions.dashboard.words import count, counted, duration, instant, noted_at, number, size
+from functions.dashboard.words import count, counted, duration, instant, noted_at, number, percent, size
 from samara.core import keys
 from samara.core.aliases import Aliases, Move, shares
-from samara.core.records import Alert, DriftReport, ModelVersion, Parity, Result, Run
+from samara.core.records import Alert, DriftReport, ModelVersion, Parity, Result, Run, Scores
 
 Tone = Literal["good", "warn", "bad", "calm"]
 VERDICT: dict[str, Tone] = {"stable": "good", "drifted": "bad", "too few rows": "calm"}
@@ -76,6 +76,30 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowRow:
+    """What a shadow would have said in an hour. The errors are those of who answered, and of the shadow."""
+
+    hour: str
+    version: int
+    rows: str
+    equal: str
+    difference: str
+    errors: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringRow:
+    scoring: str
+    at: datetime | None
+    version: int
+    dataset: str
+    batch: str
+    state: Chip
+    rows: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class AlertRow:
     at: datetime | None
     subject: str
@@ -96,6 +120,8 @@ class ModelPage:
     runs: tuple[RunRow, ...]
     alerts: tuple[AlertRow, ...]
     recent: tuple[str, ...]
+    shadows: tuple[ShadowRow, ...]
+    scorings: tuple[ScoringRow, ...]
 
 
 def model_page(found: ModelFound) -> ModelPage:
@@ -111,6 +137,8 @@ def model_page(found: ModelFound) -> ModelPage:
         runs=tuple(run_rows(found)),
         alerts=tuple(alert_rows(found.alerts)),
         recent=tuple(keys.prediction_of(key).id for key in found.captures.keys[:-11:-1]),
+        shadows=tuple(shadow_rows(found)),
+        scorings=tuple(scoring_rows(found)),
     )
 
 
@@ -293,6 +321,48 @@ def took(run: Run, result: Result | None) -> str:
     if isinstance(seconds, int | float):
         return duration(seconds)
     return duration((ended - planned).total_seconds()) if planned and ended and ended >= planned else "–"
+
+
+def shadow_rows(found: ModelFound) -> Iterator[ShadowRow]:
+    """The hours in which a shadow was compared, newest first."""
+    for _, report in sorted(found.shadows.records.items(), reverse=True):
+        said = f"{count(report.rows)}, {count(report.left_out)} requests left out" if report.left_out else ""
+        differences = (report.mean_difference, report.largest_difference)
+        errors = f"{number(report.answered_error)} / {number(report.shadow_error)}"
+        yield ShadowRow(
+            hour=report.hour,
+            version=report.version,
+            rows=said or count(report.rows),
+            equal="–" if report.equal is None else percent(report.equal),
+            difference="–" if None in differences else " / ".join(map(number, differences)),
+            errors=f"{errors} over {counted(report.labelled_rows, 'row')}" if report.labelled_rows else "–",
+        )
+
+
+def scoring_rows(found: ModelFound) -> Iterator[ScoringRow]:
+    """Batches that were answered as a whole, newest first."""
+    for key, scoring in found.scorings.newest_first:
+        scores = found.scores.records.get(keys.scores(key))
+        unreadable = keys.scores(key) in {problem.key for problem in found.scores.problems}
+        refused = f", {count(scores.refused_rows)} without an answer" if scores and scores.refused_rows else ""
+        yield ScoringRow(
+            scoring=scoring.scoring,
+            at=noted_at(scoring.noted),
+            version=scoring.version,
+            dataset=scoring.dataset,
+            batch=scoring.batch,
+            state=scoring_state(scores, unreadable=unreadable),
+            rows=f"{count(scores.rows)}{refused}" if scores else "–",
+            why=scores.why if scores else "",
+        )
+
+
+def scoring_state(scores: Scores | None, *, unreadable: bool) -> Chip:
+    if unreadable:
+        return Chip("unreadable scores", "bad")
+    if scores is None:
+        return Chip("under way", "warn")
+    return Chip("succeeded", "good") if scores.status == "succeeded" else Chip("failed", "bad")
 
 
 def alert_rows(alerts: Found[Alert]) -> Iterator[AlertRow]:

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,10 @@ from samara.core.records import (
     Reason,
     Result,
     Run,
+    Scores,
+    Scoring,
+    ScoringPlan,
+    ShadowReport,
     Signature,
     Submission,
     Tensor,
@@ -279,6 +284,11 @@ class Story:
         self.refused("landing/flights/notes.txt", "not CSV, JSON lines or Parquet; save it as one of these")
         versions = self.versions(months)
         self.windows()
+        self.shadowed("2013-12-30T05", rows=840, equal=0.9762)
+        self.shadowed("2013-12-30T06", rows=911, equal=0.9813, left_out=3, labelled=420)
+        self.scored(versions[3], months[11], rows=26_559, refused=12)
+        self.scored(versions[3], months[10], failed="ran out of memory at 4,096 MB; ask for more")
+        self.scored(versions[0], months[9])
         self.app.alert(f"results/{self.model}/x.json", "run failed", "ran out of memory; ask for more", YEAR_END)
         for day in range(40):
             for number in range(self.chance.randint(2, 9)):
@@ -324,6 +334,58 @@ class Story:
         live = (0.68, 0.675, 0.66, 0.63, 0.70, 0.695, 0.66, 0.665, 0.69, 0.72, 0.69, 0.71)
         for month, (champion, auc) in enumerate(zip(champions, live, strict=True), 1):
             self.drift(month, champion, strayed.get(month, {}), auc=auc)
+
+    def shadowed(self, hour: str, *, rows: int, equal: float, left_out: int = 0, labelled: int = 0) -> None:
+        report = ShadowReport(
+            made_by=self.app.maker,
+            model=self.model,
+            version=3,
+            hour=hour,
+            rows=rows,
+            captures=rows // 2,
+            left_out=left_out,
+            equal=equal,
+            mean_difference=0.0213,
+            largest_difference=0.31,
+            labelled_rows=labelled,
+            answered_error=0.112 if labelled else None,
+            shadow_error=0.127 if labelled else None,
+        )
+        self.app.write(keys.shadow(self.model, hour), report)
+
+    def scored(self, version: Link, validation: Link, *, rows: int = 0, refused: int = 0, failed: str = "") -> None:
+        """A batch that is to be answered, and with `rows` or `failed` what came of it."""
+        found, checked = self.app.read(ModelVersion, version.key), self.app.read(Validation, validation.key)
+        plan = ScoringPlan(
+            version=version,
+            artifact=found.artifact,
+            validation=validation,
+            contract=checked.contract,
+            parts=checked.parts,
+        )
+        asked: dict[str, Any] = {"model": self.model, "version": found.version, "scoring": plan.scoring}
+        scoring = Scoring(
+            made_by=self.app.maker,
+            made_from=(version, validation),
+            dataset=self.dataset,
+            batch=keys.stem(checked.batch),
+            plan=plan,
+            noted={"at": YEAR_END.isoformat()},
+            **asked,
+        )
+        key = keys.scoring(self.model, plan.scoring)
+        self.app.write(key, scoring)
+        if rows or failed:
+            scores = Scores(
+                made_by=self.app.maker,
+                made_from=(scoring.link(key),),
+                status="failed" if failed else "succeeded",
+                why=failed,
+                rows=rows,
+                refused_rows=refused,
+                **asked,
+            )
+            self.app.write(keys.scores(key), scores)
 
 
 def improvement(auc: float, over: float | None) -> str:

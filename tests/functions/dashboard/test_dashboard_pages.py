@@ -90,6 +90,29 @@ def test_the_page_of_a_model_tells_its_whole_story(story: Any, ask: Ask) -> None
     assert "301,200" in page, "labelled rows over the windows"
 
 
+def test_the_page_of_a_model_says_what_its_shadow_would_have_said_and_which_batches_it_answered(
+    story: Any, ask: Ask
+) -> None:
+    story.year()
+
+    page = said(ask("/models/late"))
+
+    assert "2013-12-30T06 v3 911, 3 requests left out 98.1% 0.0213 / 0.31 0.112 / 0.127 over 420 rows" in page
+    assert "2013-12-30T05 v3 840 97.6% 0.0213 / 0.31 –" in page
+    assert "succeeded 26,559, 12 without an answer" in page
+    assert "failed ran out of memory at 4,096 MB; ask for more" in page
+    assert "under way –" in page
+
+
+def test_a_model_without_a_shadow_has_no_table_of_what_it_would_have_said(story: Any, ask: Ask) -> None:
+    story.defined()
+
+    page = said(ask("/models/late"))
+
+    assert "shadow" not in page
+    assert "Batches answered" not in page
+
+
 def test_every_picture_is_sound_svg_with_a_sentence_for_whom_it_does_not_help(story: Any, ask: Ask) -> None:
     story.year()
 
@@ -175,6 +198,9 @@ TOPICS = {
     keys.RESULTS: "/models/late",
     keys.DRIFT: "/models/late",
     keys.ALERTS: "/models/late",
+    keys.SHADOWS: "/models/late",
+    keys.SCORINGS: "/models/late",
+    keys.SCORES: "/models/late",
     keys.DATASETS: "/datasets/flights",
     keys.VALIDATIONS: "/datasets/flights",
     keys.QUARANTINE: "/datasets/flights",
