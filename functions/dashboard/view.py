@@ -214,7 +214,8 @@ def tiles(found: ModelFound) -> tuple[Tile, ...]:
 
 
 def version_rows(found: ModelFound) -> Iterator[VersionRow]:
-    named = {found.aliases.challenger: "challenger", found.aliases.champion: "champion"}
+    aliases = found.aliases
+    named = {aliases.shadow: "shadow", aliases.challenger: "challenger", aliases.champion: "champion"}
     for version in sorted(found.versions.records.values(), key=lambda version: -version.version):
         yield VersionRow(
             number=version.version,
@@ -352,7 +353,7 @@ def scoring_rows(found: ModelFound) -> Iterator[ScoringRow]:
             dataset=scoring.dataset,
             batch=scoring.batch,
             state=scoring_state(scores, unreadable=unreadable),
-            rows=f"{count(scores.rows)}{refused}" if scores else "–",
+            rows=f"{count(scores.rows)}{refused}" if scores and scores.status == "succeeded" else "–",
             why=scores.why if scores else "",
         )
 
