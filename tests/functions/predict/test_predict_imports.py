@@ -19,14 +19,16 @@ HEAVY = (
     "numpy", "pydantic", "onnxruntime", "pyarrow", "pandas", "onnx", "sklearn", "scipy", "jinja2", "yaml", "boto3",
     "botocore", "aws_lambda_powertools", "uvicorn", "click", "rich", "httpx",
 )  # fmt: skip
-HEAVY_OF_PYTHONS = ("asyncio", "multiprocessing", "tempfile", "unittest", "xml", "zipfile", "urllib.request")
+HEAVY_OF_PYTHONS = (
+    "asyncio", "multiprocessing", "shutil", "subprocess", "tempfile", "unittest", "xml", "zipfile", "urllib.request",
+)  # fmt: skip
 
 ANSWERING = {
     "functions", "functions.catalogue", "functions.predict", "functions.predict.capturing", "functions.predict.cells",
     "functions.predict.guardrails", "functions.predict.handler", "functions.predict.policy",
     "functions.predict.protocol", "functions.predict.receipt", "functions.predict.routing", "functions.predict.rows",
-    "functions.predict.served", "functions.predict.tensors", "functions.predict.warm", "functions.predict.wire",
-    "functions.predict.work", "samara", "samara.app", "samara.catalogue", "samara.core", "samara.core.digests",
+    "functions.predict.served", "functions.predict.spelled", "functions.predict.tensors", "functions.predict.warm",
+    "functions.predict.wire", "functions.predict.work", "samara", "samara.app", "samara.catalogue", "samara.core", "samara.core.digests",
     "samara.core.keys", "samara.core.sealed", "samara.core.sheet", "samara.core.spelling", "samara.core.strict",
     "samara.core.tensors", "samara.core.windows", "samara.dispatch", "samara.engines", "samara.entry", "samara.errors",
     "samara.events", "samara.hosts", "samara.hosts.gathered", "samara.hosts.http", "samara.hosts.process",
