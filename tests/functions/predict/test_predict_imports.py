@@ -28,12 +28,13 @@ ANSWERING = {
     "functions.predict.guardrails", "functions.predict.handler", "functions.predict.policy",
     "functions.predict.protocol", "functions.predict.receipt", "functions.predict.routing", "functions.predict.rows",
     "functions.predict.served", "functions.predict.spelled", "functions.predict.tensors", "functions.predict.warm",
-    "functions.predict.wire", "functions.predict.work", "samara", "samara.app", "samara.catalogue", "samara.core", "samara.core.digests",
-    "samara.core.keys", "samara.core.sealed", "samara.core.sheet", "samara.core.spelling", "samara.core.strict",
-    "samara.core.tensors", "samara.core.windows", "samara.dispatch", "samara.engines", "samara.entry", "samara.errors",
-    "samara.events", "samara.hosts", "samara.hosts.gathered", "samara.hosts.http", "samara.hosts.process",
-    "samara.ort", "samara.ort_api", "samara.patience", "samara.ports", "samara.providers", "samara.providers.addresses",
-    "samara.providers.nowhere", "samara.providers.sizes", "samara.scoped", "samara.settings", "samara.watchdog",
+    "functions.predict.wire", "functions.predict.work", "samara", "samara.app", "samara.catalogue", "samara.core",
+    "samara.core.digests", "samara.core.keys", "samara.core.sealed", "samara.core.sheet", "samara.core.spelling",
+    "samara.core.strict", "samara.core.tensors", "samara.core.windows", "samara.dispatch", "samara.engines",
+    "samara.entry", "samara.errors", "samara.events", "samara.hosts", "samara.hosts.gathered", "samara.hosts.http",
+    "samara.hosts.process", "samara.ort", "samara.ort_api", "samara.patience", "samara.ports", "samara.providers",
+    "samara.providers.addresses", "samara.providers.nowhere", "samara.providers.sizes", "samara.scoped",
+    "samara.settings", "samara.watchdog",
 }  # fmt: skip
 ON_LAMBDA = {"samara.events.aws_http", "samara.events.fields", "samara.events.http_head", "samara.hosts.aws_lean"}
 STORES = {
