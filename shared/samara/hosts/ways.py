@@ -21,7 +21,7 @@ from samara.hosts.connection import Turn
 from samara.hosts.http import failure, response_of
 
 MOST_TOGETHER = 128  # requests of one call, so that the first of them does not wait for ever more
-WAITS_S = 0.0002  # the way to a thread and back costs half as much; a call that waits longer had better wait there
+WAITS_S = 0.001  # a call that waits longer had better wait in a thread; one that flushes a good disk does not
 LONG_S = 0.005  # whoever computes longer than that lets everybody else wait, a health check above all
 WEIGHT = 0.1  # of the latest call in what is thought of the next one
 WORKERS = 2  # calls made at a time: while one waits for the disk, the other computes
