@@ -6,10 +6,11 @@ the way in.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 from math import isfinite, isinf, nan, prod
+from struct import Struct, pack, unpack
 from struct import error as StructError  # noqa: N812  # it is an error, and the module names it in lower case
-from struct import pack, unpack
 from types import NoneType
 from typing import Any
 
@@ -24,6 +25,13 @@ CODES: dict[str, str] = {
     "FP16": "e", "FP32": "f", "FP64": "d",
 }  # fmt: skip
 """How `struct` writes one value of each datatype, but for BF16 and BYTES, which it does not know."""
+
+
+@lru_cache(256)
+def layout(datatype: str, count: int) -> Struct:
+    """Of so many values. In native order, `struct` would make infinities of what is too large."""
+    return Struct(f"<{count}{CODES[datatype]}")
+
 
 FLOATS = ("FP16", "FP32", "FP64", "BF16")
 
@@ -61,7 +69,7 @@ def decode(values: list[Any], datatype: str, name: str) -> Any:
     kinds = set(map(type, values))
     if datatype in PACKED and kinds <= PACKED[datatype]:
         try:
-            data = pack(f"<{len(values)}{CODES[datatype]}", *values)  # in native order, it would make infinities
+            data = layout(datatype, len(values)).pack(*values)
             if isfinite(sum(values)):  # then each of them is
                 return data
         except (OverflowError, StructError):
@@ -192,4 +200,4 @@ def plain(value: Value, name: str) -> list[Any]:
     if value.datatype == "BF16":
         halves = unpack(f"<{count}H", value.data)
         return list(unpack(f"<{count}f", pack(f"<{count}I", *[half << 16 for half in halves])))
-    return list(unpack(f"<{count}{CODES[value.datatype]}", value.data))
+    return list(layout(value.datatype, count).unpack(value.data))
