@@ -308,9 +308,14 @@ def run_rows(found: ModelFound) -> Iterator[RunRow]:
 def run_state(result: Result | None, *, unreadable: bool, submitted: bool) -> Chip:
     if unreadable:
         return Chip("unreadable result", "bad")
-    if result is None:
-        return Chip("running", "warn") if submitted else Chip("planned")
-    return Chip("succeeded", "good") if result.status == "succeeded" else Chip("failed", "bad")
+    return ended(result, Chip("running", "warn") if submitted else Chip("planned"))
+
+
+def ended(record: Result | Scores | None, meanwhile: Chip) -> Chip:
+    """How a job ended, or how it is said to be until it has."""
+    if record is None:
+        return meanwhile
+    return Chip("succeeded", "good") if record.status == "succeeded" else Chip("failed", "bad")
 
 
 def took(run: Run, result: Result | None) -> str:
@@ -327,13 +332,13 @@ def took(run: Run, result: Result | None) -> str:
 def shadow_rows(found: ModelFound) -> Iterator[ShadowRow]:
     """The hours in which a shadow was compared, newest first."""
     for _, report in sorted(found.shadows.records.items(), reverse=True):
-        said = f"{count(report.rows)}, {count(report.left_out)} requests left out" if report.left_out else ""
+        left_out = f", {count(report.left_out)} requests left out" if report.left_out else ""
         differences = (report.mean_difference, report.largest_difference)
         errors = f"{number(report.answered_error)} / {number(report.shadow_error)}"
         yield ShadowRow(
             hour=report.hour,
             version=report.version,
-            rows=said or count(report.rows),
+            rows=f"{count(report.rows)}{left_out}",
             equal="–" if report.equal is None else percent(report.equal),
             difference="–" if None in differences else " / ".join(map(number, differences)),
             errors=f"{errors} over {counted(report.labelled_rows, 'row')}" if report.labelled_rows else "–",
@@ -352,18 +357,10 @@ def scoring_rows(found: ModelFound) -> Iterator[ScoringRow]:
             version=scoring.version,
             dataset=scoring.dataset,
             batch=scoring.batch,
-            state=scoring_state(scores, unreadable=unreadable),
+            state=Chip("unreadable scores", "bad") if unreadable else ended(scores, Chip("under way", "warn")),
             rows=f"{count(scores.rows)}{refused}" if scores and scores.status == "succeeded" else "–",
             why=scores.why if scores else "",
         )
-
-
-def scoring_state(scores: Scores | None, *, unreadable: bool) -> Chip:
-    if unreadable:
-        return Chip("unreadable scores", "bad")
-    if scores is None:
-        return Chip("under way", "warn")
-    return Chip("succeeded", "good") if scores.status == "succeeded" else Chip("failed", "bad")
 
 
 def alert_rows(alerts: Found[Alert]) -> Iterator[AlertRow]:

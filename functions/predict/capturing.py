@@ -29,7 +29,7 @@ def captured(works: Sequence[Work], app: App) -> None:
     """
     by_model: dict[str, list[Work]] = {}
     for one in works:
-        if not one.policy.capture.share or not one.policy.captures(one.prediction.id):
+        if not one.policy.captures(one.prediction.id):
             continue
         if one.id and not one.error:
             keep_named(one, app)

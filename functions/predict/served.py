@@ -133,7 +133,6 @@ def read(key: str, app: App) -> Version:
             outputs=gives,
             names=tuple(spec.name for spec in gives),
             sheet=sheet,
-            personal=sheet is not None and any(column.personal for column in sheet.columns),
             unsound="; ".join(f"{gate['name']}: {gate['why']}" for gate in failed),
             fit=Fit(takes, gives),
             rowwise=sheet is not None and sheet.rowwise and all(spec.shape[:1] == (-1,) for spec in takes + gives),

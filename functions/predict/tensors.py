@@ -153,7 +153,7 @@ def written(values: Sequence[float], datatype: str) -> bytes:
     """The numbers in that datatype, each rounded to the nearest, ties to even. `OverflowError` past the largest."""
     if datatype == "BF16":
         return pack(f"<{len(values)}H", *map(brain, values))
-    return pack(f"<{len(values)}{CODES[datatype]}", *values)
+    return layout(datatype, len(values)).pack(*values)
 
 
 def brain(number: float) -> int:

@@ -27,8 +27,8 @@ MOST_TOGETHER = 10_000  # rows in one run of a model, which bounds what its inte
 class Version(NamedTuple):
     """A `ModelVersion`, as far as an answer needs it. `link` is its key and its digest, `names` are its outputs'.
 
-    `personal` says that some of its inputs are not to be captured, and `unsound` which gates it failed that each
-    served version must pass. `rowwise` says that rows of several requests may be asked together.
+    `unsound` says which gates it failed that each served version must pass. `rowwise` says that rows of several
+    requests may be asked together.
     """
 
     model: str
@@ -39,7 +39,6 @@ class Version(NamedTuple):
     outputs: tuple[Spec, ...]
     names: tuple[str, ...]
     sheet: Sheet | None
-    personal: bool
     unsound: str
     fit: Fit
     rowwise: bool
@@ -190,8 +189,8 @@ def kept(work: Work) -> tuple[dict[str, Any], tuple[str, ...]]:
     if not work.policy.capture.inputs:
         return {}, tuple(work.values)
     inputs = {name: numbers(receipt.captured(value, work.count)) for name, value in work.values.items()}
-    version = work.version
-    return version.sheet.masked(inputs) if version and version.sheet and version.personal else (inputs, ())
+    sheet = work.version.sheet if work.version else None
+    return sheet.masked(inputs) if sheet else (inputs, ())
 
 
 def noted(work: Work) -> dict[str, Any]:

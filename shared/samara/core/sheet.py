@@ -89,9 +89,11 @@ class Sheet(NamedTuple):
     def masked(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         """What of these inputs may be kept, and the names of the personal ones, which are left out. An input that
         holds several columns is personal when one of them is."""
-        personal = {column.name: column.personal for column in self.columns}
-        several = any(personal.values())
-        kept = {name: value for name, value in values.items() if not personal.get(name, several)}
+        personal = {column.name for column in self.columns if column.personal}
+        if not personal:
+            return dict(values), ()
+        others = {column.name for column in self.columns} - personal
+        kept = {name: value for name, value in values.items() if name in others}
         return kept, tuple(name for name in values if name not in kept)
 
     def to_bytes(self) -> bytes:

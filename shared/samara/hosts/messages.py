@@ -36,8 +36,7 @@ MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oc
 class Head:
     """A request but for its body. `length` is the body's, in bytes, or None where that shows only as it comes.
 
-    `cost` is the most bytes of memory that the body can take. `function` is to answer; where none need run, `answer`
-    is there already.
+    `function` is to answer; where none need run, `answer` is there already.
     """
 
     method: str
@@ -45,9 +44,13 @@ class Head:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     length: int | None
-    cost: int
     function: Function | None = None
     answer: HttpResponse | None = None
+
+    @property
+    def cost(self) -> int:
+        """The most bytes of memory that the body can take."""
+        return LARGEST if self.length is None else self.length
 
     @property
     def waits(self) -> bool:
@@ -70,7 +73,7 @@ def head_of(method: bytes, version: str, lines: Sequence[Line]) -> Head:
     if coding is not None and (coding.lower() != "chunked" or version == "1.0"):
         raise Rejected("transfer-encoding", "only chunked is understood, and that in HTTP/1.1", code="bad_headers")
     length = None if coding is not None else int(headers.get("content-length", "0"))
-    return Head(method.decode("ascii"), "", {}, headers, length, LARGEST if length is None else length)
+    return Head(method.decode("ascii"), "", {}, headers, length)
 
 
 def address_of(target: bytes) -> tuple[str, dict[str, str]]:
@@ -88,7 +91,7 @@ def encoded(response: HttpResponse, *, keeps: bool = True, bodiless: bool = Fals
     lines = "\r\n".join([*map(": ".join, own.items()), ""])
     if lines.count("\n") != len(own) or lines.count("\r") != len(own) or "\0" in lines:
         raise Misconfigured("response", "has control characters in its headers")
-    start = started(status, frozenset() if SECURED.isdisjoint(own) else SECURED.intersection(own))
+    start = started(status, SECURED.intersection(own))
     length = "" if status == 204 else f"content-length: {len(body)}\r\n"
     close = "" if keeps else "connection: close\r\n"
     head = f"{start}{lines}{dated(int(time.time()))}{length}{close}\r\n".encode("latin-1")

@@ -75,12 +75,9 @@ class LocalStore:
             return files.opened(name_in(key), folder, key)
 
     def create(self, key: str, data: bytes) -> Version:
-        return self._created(key, data)
+        return self.create_from(key, data)
 
-    def create_from(self, key: str, source: BinaryIO) -> Version:
-        return self._created(key, source)
-
-    def _created(self, key: str, source: BinaryIO | bytes) -> Version:
+    def create_from(self, key: str, source: BinaryIO | bytes) -> Version:
         with translated(sound(key)):
             if os.path.lexists(f"{self._root}/{key}"):  # most of what is created twice has long been there
                 self._refuse_taken(key)

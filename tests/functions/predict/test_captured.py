@@ -50,8 +50,7 @@ def asked(sheet: Sheet | None = None, policy: Policy | None = None) -> Work:
     one.move, one.count = 1, 1
     one.values = {"distance": Value("FP32", (1, 1), pack("<f", 2.5)), "name": Value("BYTES", (1, 1), [b"Ann"])}
     link = ("models/late/0000000001.json", "1" * 64)
-    personal = sheet is not None
-    one.version = Version("late", 1, link, "2" * 64, SPECS, (), (), sheet, personal, "", ANY, rowwise=False)
+    one.version = Version("late", 1, link, "2" * 64, SPECS, (), (), sheet, "", ANY, rowwise=False)
     return one
 
 
