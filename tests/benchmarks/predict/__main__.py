@@ -60,7 +60,7 @@ def run(plan: Plan, show: Show) -> Said:
         "seconds": plan.seconds,
         "seed": plan.seed,
         "rounds": 0,
-        "versions": {name: environments.versions(name) for name in sorted({"", *wanted(plan)})},
+        "versions": {name: environments.versions(name) for name in sorted({environments.SAMARA, *wanted(plan)})},
         "servers": [],
         "starts": [],
         "lambda": [],
@@ -98,7 +98,7 @@ def prepared(plan: Plan, show: Show) -> dict[str, Failure]:
     for name in wanted(plan):
         if environments.is_ready(name):
             continue
-        show(f"installing {name}, once", 0, 1)
+        show(f"installing {name}", 0, 1)
         try:
             environments.make(name)
         except (subprocess.CalledProcessError, OSError) as error:
@@ -111,7 +111,8 @@ def prepared(plan: Plan, show: Show) -> dict[str, Failure]:
 def wanted(plan: Plan) -> list[str]:
     """The environments that the plan needs."""
     names = [contender.environment for contender in plan.contenders if "servers" in plan.parts]
-    return list(dict.fromkeys([*names, "lambda"] if "lambda" in plan.parts else names))
+    names += [name for name, part in ((environments.SAMARA, "starts"), ("lambda", "lambda")) if part in plan.parts]
+    return list(dict.fromkeys(names))
 
 
 def steps(plan: Plan, subject: Specimen, place: Cpus, missing: dict[str, Failure]) -> list[Step]:
@@ -142,8 +143,10 @@ def of_starts(plan: Plan, subject: Specimen, place: Cpus, missing: dict[str, Fai
     for name, (arguments, more) in starting.programs(there).items():
 
         def step(arguments: list[str] = arguments, more: dict[str, str] = more) -> Any:
+            if failed := missing.get(environments.SAMARA):
+                return failed
             try:
-                return starting.started(arguments, starting.environment(there, more), place)
+                return starting.started(there.python, arguments, starting.environment(there, more), place)
             except Unfit as error:
                 return Failure(str(error))
 

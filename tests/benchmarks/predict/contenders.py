@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.predict import ours
-from tests.benchmarks.predict.environments import CACHE, PEERS
+from tests.benchmarks.predict.environments import CACHE, PEERS, SAMARA
 from tests.benchmarks.predict.specimen import Specimen
 
 V2 = "/v2/models/model/infer"
@@ -39,7 +39,7 @@ Command = tuple[list[str], dict[str, str]]  # and what its environment says besi
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """`environment` names the peers' requirements, or is empty for our own environment."""
+    """`environment` is what it is installed in; without a name it is the one that runs this."""
 
     name: str
     what: str
@@ -132,11 +132,11 @@ def samara(*, captured: bool) -> Callable[[Place], Command]:
 
 
 CONTENDERS = (
-    Contender("floor-binary", "floor: own protocol, binary tensors", "", script("floor_protocol"), "v2 binary"),
-    Contender("floor", "floor: own protocol on uvloop, JSON", "", script("floor_protocol")),
-    Contender("samara-binary", "Samara, binary tensors, capture off", "", samara(captured=False), "v2 binary"),
-    Contender("samara", "Samara, capture off", "", samara(captured=False)),
-    Contender("samara-captured", "Samara, durable capture", "", samara(captured=True)),
+    Contender("floor-binary", "floor: own protocol, binary tensors", SAMARA, script("floor_protocol"), "v2 binary"),
+    Contender("floor", "floor: own protocol on uvloop, JSON", SAMARA, script("floor_protocol")),
+    Contender("samara-binary", "Samara, binary tensors, capture off", SAMARA, samara(captured=False), "v2 binary"),
+    Contender("samara", "Samara, capture off", SAMARA, samara(captured=False)),
+    Contender("samara-captured", "Samara, durable capture", SAMARA, samara(captured=True)),
     Contender("asgi", "floor: bare ASGI on uvicorn, JSON", "asgi", uvicorn("floor_asgi")),
     Contender("starlette", "Starlette + orjson", "starlette", uvicorn("on_starlette")),
     Contender("fastapi", "FastAPI (async)", "fastapi", uvicorn("on_fastapi")),

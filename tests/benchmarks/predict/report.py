@@ -176,7 +176,7 @@ def markdown(said: Mapping[str, Any]) -> str:
         notes = "".join(f"\n```\n{note}\n```\n" for note in figures.notes)
         parts.append(f"## {figures.title}\n\n{body}\n{notes}")
     versions = "\n".join(
-        f"- **{name or 'ours'}**: {', '.join(f'{package} {number}' for package, number in packages.items())}"
+        f"- **{name}**: {', '.join(f'{package} {number}' for package, number in packages.items())}"
         for name, packages in said["versions"].items()
     )
     return "\n".join([*parts, f"## Versions\n\n{versions}\n"])

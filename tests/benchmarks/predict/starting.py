@@ -5,14 +5,14 @@ The time that a process's main thread waited for a CPU is taken off, where the s
 """
 
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.predict import ours
+from tests.benchmarks.predict import environments, ours
 from tests.benchmarks.predict.contenders import Place, surroundings
 from tests.benchmarks.predict.dialects import DIALECTS
+from tests.benchmarks.predict.environments import python_of
 from tests.benchmarks.predict.processes import Cpus, on
 from tests.benchmarks.predict.servers import Unfit
 from tests.benchmarks.predict.specimen import FEATURES, INPUT, OUTPUT, Specimen
@@ -61,12 +61,12 @@ def programs(place: Place) -> dict[str, tuple[list[str], dict[str, str]]]:
     return made
 
 
-def started(arguments: list[str], env: dict[str, str], cpus: Cpus) -> Start:
+def started(python: Path, arguments: list[str], env: dict[str, str], cpus: Cpus) -> Start:
     """One process, from before it is there until the line it writes when it has answered."""
     with on(cpus.server):
         at = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [str(python), *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
     with process:
         assert process.stdout
@@ -80,7 +80,7 @@ def started(arguments: list[str], env: dict[str, str], cpus: Cpus) -> Start:
 
 def place_for(folder: Path, subject: Specimen) -> Place:
     folder.mkdir(parents=True, exist_ok=True)
-    return Place(folder, 0, subject, Path(sys.executable))
+    return Place(folder, 0, subject, python_of(environments.SAMARA))
 
 
 def environment(place: Place, more: dict[str, str]) -> dict[str, str]:
