@@ -227,7 +227,7 @@ BAD = {
     "pickle": ("functions.train.job", FINE + "import pickle"),
     "pickle in disguise": ("functions.train.job", FINE + "from joblib import load"),
     "pickle by permission": ("functions.train.job", FINE + "np.load(file, allow_pickle=True)"),
-    "evaluation": ("samara.hosts.serve", FINE + "eval('1')"),
+    "evaluation": ("samara.hosts.server", FINE + "eval('1')"),
     "objects from YAML": ("samara.core.definition", FINE + "yaml.load(text)"),
     "no claim": ("samara.core.keys", "X = 1"),
     "no contract": ("functions.drift.handler", FINE),
@@ -251,7 +251,7 @@ def test_the_rules_notice_what_they_are_for(name: str, source: str) -> None:
         ("samara.cli", FINE + "print(1)"),
         ("samara.providers.azure_jobs", FINE + "import azure.core"),
         ("samara.hosts.azure", FINE + "import azure.functions as func"),
-        ("samara.hosts.serve", FINE + "import asyncio"),
+        ("samara.hosts.server", FINE + "import asyncio"),
         ("samara", ""),
     ],
 )

@@ -151,10 +151,10 @@ def serve(settings: Settings, host: str, port: int, models: tuple[str, ...], fun
     environment.
     """
     from samara import entry
-    from samara.hosts import serve
+    from samara.hosts.alone import alone, until_told
 
     entry.log_to_stderr()
-    serve.until_told(serve.alone(settings, function, host, port, models))
+    until_told(alone(settings, function, host, port, models))
 
 
 @main.command()

@@ -29,7 +29,7 @@ from samara.errors import Misconfigured
 from samara.events import HttpRequest, HttpResponse
 from samara.hosts import connection, ways
 from samara.hosts.messages import encoded
-from samara.hosts.serve import Routes, Server
+from samara.hosts.server import Routes, Server
 from samara.providers.memory import MemoryJobs, MemoryStore
 
 CATALOGUE = (

@@ -28,7 +28,7 @@ from samara.core.sealed import Maker
 from samara.entry import Handler, on_http
 from samara.errors import Misconfigured
 from samara.events import HttpRequest, HttpResponse
-from samara.hosts.serve import Routes, Server, serve
+from samara.hosts.server import Routes, Server, serve
 from samara.providers.memory import MemoryJobs, MemoryStore
 
 PATIENCE_S = 1.0

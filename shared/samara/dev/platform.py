@@ -25,7 +25,7 @@ from samara.dev.watch import FolderWatch
 from samara.dispatch import deliver
 from samara.errors import Misconfigured
 from samara.events import GivenUp
-from samara.hosts.serve import Routes, serve
+from samara.hosts.server import Routes, serve
 from samara.providers.local import LocalJobs
 from samara.settings import Settings
 

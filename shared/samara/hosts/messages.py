@@ -5,7 +5,6 @@ llhttp has read the syntax. What it lets pass, and what two readers could unders
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from samara.catalogue import Function
@@ -32,20 +31,22 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-@dataclass(slots=True)
 class Head:
     """A request but for its body. `length` is the body's, in bytes, or None where that shows only as it comes.
 
     `function` is to answer; where none need run, `answer` is there already.
     """
 
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    length: int | None
-    function: Function | None = None
-    answer: HttpResponse | None = None
+    __slots__ = ("answer", "function", "headers", "length", "method", "path", "query")
+
+    def __init__(self, method: str, headers: Mapping[str, str], length: int | None) -> None:
+        self.method = method
+        self.headers = headers
+        self.length = length
+        self.path = ""
+        self.query: Mapping[str, str] = {}
+        self.function: Function | None = None
+        self.answer: HttpResponse | None = None
 
     @property
     def cost(self) -> int:
@@ -73,7 +74,7 @@ def head_of(method: bytes, version: str, lines: Sequence[Line]) -> Head:
     if coding is not None and (coding.lower() != "chunked" or version == "1.0"):
         raise Rejected("transfer-encoding", "only chunked is understood, and that in HTTP/1.1", code="bad_headers")
     length = None if coding is not None else int(headers.get("content-length", "0"))
-    return Head(method.decode("ascii"), "", {}, headers, length)
+    return Head(method.decode("ascii"), headers, length)
 
 
 def address_of(target: bytes) -> tuple[str, dict[str, str]]:

@@ -2,52 +2,40 @@
 
 It stands in for the clouds' function URLs and adds what they bring: limits, time-outs, one shape of error. Unless told
 otherwise it answers this machine only, and no web page of another site may use it (DNS rebinding, cross-site requests).
-
-`python -m samara.hosts.serve [MODEL…]` serves one function, `SAMARA_FUNCTION` or predict, at `HOST` and `PORT`.
-With `LOG_LEVEL=WARNING` it is silent about what goes well: captures tell that anyway.
 """
 
 import asyncio
-import gc
 import importlib
-import json
-import os
 import re
-import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from samara import catalogue, dispatch, entry
-from samara.app import App, build
+from samara import dispatch
+from samara.app import App
 from samara.catalogue import Catalogue, Function
 from samara.core.strict import shown
-from samara.entry import Handler, log
+from samara.entry import Handler
 from samara.errors import Misconfigured, Rejected
-from samara.events import HttpRequest, HttpResponse
+from samara.events import HttpRequest
 from samara.hosts.connection import IDLE_S, PATIENCE_S, Connection, Room, Turn
 from samara.hosts.http import addressed, failure
 from samara.hosts.messages import Head, Line, address_of, head_of
 from samara.hosts.ways import Apart, Both, Loading, Together, Way, Workers
-from samara.settings import Settings, from_environment
 
 THREADS = 8
 GRACE_S = 5.0  # for running requests, when the server stops
 BACKLOG = 2_048  # connections that the system holds until they are accepted
 LOOPBACK = "127.0.0.1"
-YOUNG = 20_000  # objects before a look for cycles, of which requests make none: a sixth of the time was spent looking
-LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
 HERE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Routes:
+class Routes(NamedTuple):
     """Who answers what. `anywhere` drops the rule that requests must name this machine as localhost."""
 
     functions: Catalogue
@@ -252,49 +240,3 @@ def serve(routes: Routes, port: int = 0, patience_s: float = PATIENCE_S) -> Serv
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-def alone(settings: Settings, name: str, host: str, port: int, models: Sequence[str] = ()) -> Server:
-    """A server for one function of the catalogue, not yet running. What it imports, and `models`, are loaded first."""
-    functions = catalogue.load(settings.catalogue)
-    function = catalogue.named(functions, name)
-    app = build(settings)
-    anywhere = host not in (LOOPBACK, "::1", "localhost")
-    server = Server(Routes((function,), app, now, anywhere=anywhere), port, host)
-    handler = dispatch.handler_of(name)
-    for model in models:
-        ready(handler(HttpRequest("GET", f"/v2/models/{model}/ready", now()), app.acting_as(function)), model)
-    if anywhere:
-        log.warning(json.dumps({"serving": server.url, "warning": "whoever can reach this address may ask"}))
-    return server
-
-
-def ready(response: HttpResponse, model: str) -> None:
-    if response.status != 200:
-        raise Misconfigured(model, f"cannot be served: {response.body.decode(errors='replace')[:500]}")
-
-
-def until_told(server: Server) -> None:
-    """Run a server until this process is asked to end."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: server.soon())
-    log.info(json.dumps({"serving": server.url}))
-    gc.freeze()  # what is loaded by now stays
-    gc.set_threshold(YOUNG, 50, 100)
-    server.run()
-
-
-def main() -> None:
-    level = os.environ.get("LOG_LEVEL", "INFO").upper()
-    if level not in LEVELS:
-        raise Misconfigured("LOG_LEVEL", f"{level!r} is no level; there are {', '.join(LEVELS)}")
-    entry.log_to_stderr(LEVELS[level])
-    settings = from_environment()
-    host, port = os.environ.get("HOST", LOOPBACK), os.environ.get("PORT", "8080")
-    if not port.isdecimal():
-        raise Misconfigured("PORT", f"{port!r} is no number of a port")
-    until_told(alone(settings, settings.function or "predict", host, int(port), sys.argv[1:]))
-
-
-if __name__ == "__main__":
-    main()

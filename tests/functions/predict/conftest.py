@@ -18,7 +18,7 @@ from samara.core.digests import digest
 from samara.core.records import ModelVersion, Parity, Signature, Tensor
 from samara.core.sealed import Maker
 from samara.core.sheet import Column, Sheet
-from samara.hosts.serve import Routes, Server, serve
+from samara.hosts.server import Routes, Server, serve
 from samara.providers.memory import MemoryJobs, MemoryStore
 
 Publish = Callable[..., ModelVersion]

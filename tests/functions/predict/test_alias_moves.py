@@ -21,7 +21,7 @@ from samara.app import App
 from samara.core import keys
 from samara.core.definition import Serve
 from samara.core.heads import ModelHead
-from samara.hosts.serve import Routes, Server, serve
+from samara.hosts.server import Routes, Server, serve
 from samara.ports import ObjectStore
 from samara.providers.local import LocalStore
 from tests.functions.predict.conftest import ROWWISE, Point, Publish

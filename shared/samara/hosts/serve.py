@@ -1,0 +1,17 @@
+"""`python -m samara.hosts.serve [MODEL…]` serves one function, `SAMARA_FUNCTION` or predict, at `HOST` and `PORT`.
+
+With `LOG_LEVEL=WARNING` it is silent about what goes well: captures tell that anyway.
+"""
+
+import gc
+
+
+def main() -> None:
+    gc.disable()  # until it serves: while modules load nothing is garbage, and looking takes a tenth of a start
+    from samara.hosts import alone  # noqa: PLC0415  # now
+
+    alone.from_surroundings()
+
+
+if __name__ == "__main__":
+    main()
