@@ -41,6 +41,7 @@ MOST_MEMBERS = 100  # of one gzip body: enough for 6 MiB in blocks of 64 KiB
 WORTH_COMPRESSING = 32 << 10  # bytes of an answer; below, compressing takes longer than sending
 
 BACKSLASH = ord("\\")
+DATA = b'"data":'
 INTEGERS = {int}
 LENGTH = Struct("<I")
 NOTHING = memoryview(b"")
@@ -89,6 +90,8 @@ def asked(headers: Mapping[str, str], body: bytes, model: str) -> Asked:
     if said is None:
         if headers.get("content-type", JSON) != JSON:
             strict.media_type(headers, JSON)
+        if request := repeated(body, model):
+            return request
         request = read(body, model)
         return filled(request, NOTHING, 0) if request.follows else request
     if headers.get("content-type", RAW) != RAW:
@@ -119,6 +122,48 @@ def read(head: bytes, model: str) -> Asked:
 
 remembered = lru_cache(256)(read)
 """Who asks with raw tensors says nearly always the same before them."""
+
+
+def repeated(body: bytes, model: str) -> Asked | None:
+    """The request, if it has one input, a list of numbers, and all around these has been said before; else None.
+
+    Clients nearly always say the same around their numbers, and to look at that again takes longer than to read them.
+    """
+    start = body.find(DATA) + len(DATA)
+    end = body.find(b"]", start) + 1
+    if start < len(DATA) or not end or start + len(body) - end > REMEMBERED or b'"id"' in body:
+        return None
+    known = around(body[:start], body[end:], model)
+    if known is None:
+        return None
+    ((name, (datatype, shape, _)),) = known.inputs
+    try:
+        values = tensors.flat(orjson.loads(body[start:end]), shape, name)
+        value = Value(datatype, shape, tensors.decode(values, datatype, name))
+    except (ValueError, Rejected):  # which `read` says better
+        return None
+    return Asked("", known.parameters, ((name, value),), known.wanted, known.binary)
+
+
+@lru_cache(256)
+def around(before: bytes, after: bytes, model: str) -> Asked | None:
+    """The request that this makes around the numbers of its one input, with zeros for them, if it does.
+
+    It does if any value put there becomes that input's data: so it is not inside of a string, say, nor overwritten.
+    """
+    try:
+        for number in (1, 2):
+            said = orjson.loads(b"%b%d%b" % (before, number, after))
+            (tensor,) = said["inputs"]
+            if tensor["data"] != number:
+                return None
+        count = prod(shape_of(tensor["shape"], ""))
+        tensor["data"] = [0] * min(count, REMEMBERED)  # of more values it would not be quick
+        request, colons = understood(said, model)
+    except (ValueError, LookupError, TypeError, Rejected):
+        return None
+    plain = BACKSLASH not in before and BACKSLASH not in after
+    return request if plain and colons == before.count(b":") + after.count(b":") else None
 
 
 def filled(request: Asked, whole: memoryview, at: int) -> Asked:
