@@ -68,18 +68,18 @@ def asked(shadow: Version, hour: Window, at: datetime, app: App) -> ShadowReport
     truths = captures.truths(app, shadow.model, hour)
     found, seconds, until = Comparison(), 0.0, time.monotonic() + HOUR_S
     for _, capture in captures.under(app, captures.prefix(keys.CAPTURES, shadow.model, hour)):
-        if max(found.rows, found.left_out) >= MOST_ROWS or time.monotonic() > until:
-            break
         given = inputs(capture, shadow, session) if capture else None
         started = time.perf_counter()
         outputs = answers(session, given, policy.limit_s) if given else None
         if capture is None or outputs is None:
             found.left_out += 1
-            continue
-        seconds += time.perf_counter() - started
-        values = {name: receipt.captured(value, capture.rows) for name, value in outputs.items()}
-        datatypes = {name: value.datatype for name, value in outputs.items()}
-        found.add(capture.outputs, values, datatypes, capture.rows, truths.get(capture.prediction, ()))
+        else:
+            seconds += time.perf_counter() - started
+            values = {name: receipt.captured(value, capture.rows) for name, value in outputs.items()}
+            datatypes = {name: value.datatype for name, value in outputs.items()}
+            found.add(capture.outputs, values, datatypes, capture.rows, truths.get(capture.prediction, ()))
+        if max(found.rows, found.left_out) >= MOST_ROWS or time.monotonic() > until:
+            break
     return ShadowReport(
         made_by=app.maker,
         made_from=(Link(key=shadow.link[0], digest=shadow.link[1]),),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from functions.predict import ticks
 from functions.predict.handler import run
 from functions.predict.shadow import Comparison
 from functions.predict.ticks import compared
@@ -82,6 +83,20 @@ def test_an_hour_that_is_not_over_waits(app: App, publish: Publish, point: Point
     asked(app, 10.0)
 
     assert compared(Tick(NOON + timedelta(minutes=59)), app) == []
+
+
+def test_an_hour_that_is_slow_to_read_is_not_reported_as_empty(
+    app: App, publish: Publish, point: Point, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(1)
+    publish(2)
+    point(champion=1, shadow=2)
+    asked(app, 10.0)
+    monkeypatch.setattr(ticks, "HOUR_S", -1.0)
+
+    (report,) = compared(Tick(LATER), app)
+
+    assert (report.captures, report.rows) == (1, 1)
 
 
 def test_without_a_shadow_nothing_is_asked(app: App, publish: Publish, point: Point, store: MemoryStore) -> None:
