@@ -4,92 +4,25 @@ A simulation that finds nothing proves nothing until it has found these. The fir
 wrong.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from typing import Any
 from unittest.mock import patch
 
-from functions.drift import handler as drift
 from functions.ingest import handler as ingest
-from functions.predict import capturing
-from functions.predict import handler as predict
 from functions.reconcile import handler as reconcile
 from functions.reconcile import rules
 from functions.register import handler as register
 from functions.train import handler as train
-from functions.train import plan
 from functions.validate import handler as validate
 from samara.app import App
-from samara.core import aliases, keys, windows
-from samara.core.digests import short
+from samara.core import aliases, keys
 from samara.core.heads import Head
 from samara.core.records import ModelVersion, Plan, Result
-from samara.errors import Conflict, SamaraError, Unavailable
-from samara.ports import Job, Version
-from tests.simulation.world import here
-
-Patch = tuple[Any, str, Any]
-Bug = Callable[[], Iterator[Patch]]
-
-
-class Through:
-    """A store with something changed."""
-
-    def __init__(self, store: Any) -> None:
-        self.store = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.store, name)
-
-
-class Blind(Through):
-    """`replace` over whatever is there."""
-
-    def replace(self, key: str, data: bytes, _version: Version) -> Version:
-        for _ in range(9):
-            with suppress(Conflict):
-                made: Version = self.store.replace(key, data, self.store.get(key).version)
-                return made
-        raise Unavailable(key)
-
-
-class Putting(Through):
-    """Puts off what is to be created under a prefix."""
-
-    def __init__(self, store: Any, prefix: str) -> None:
-        super().__init__(store)
-        self.prefix = prefix
-        self.put_off: list[tuple[str, bytes]] = []
-
-    def create(self, key: str, data: bytes) -> Version:
-        if not key.startswith(self.prefix):
-            made: Version = self.store.create(key, data)
-            return made
-        self.put_off.append((key, data))
-        return Version("")
-
-    def catch_up(self) -> None:
-        for key, data in self.put_off:
-            with suppress(Conflict):
-                self.store.create(key, data)
-
-
-def last(function: Callable[..., Any], prefix: str) -> Callable[..., Any]:
-    """`function` with what it writes under a prefix written after all else."""
-
-    def other(*given: Any) -> Any:
-        *before, app = given
-        store = Putting(app.store, prefix)
-        found = function(*before, app._replace(store=store))
-        store.catch_up()
-        return found
-
-    return other
-
-
-def nothing(*_: Any) -> Iterator[Any]:
-    return iter(())
+from samara.errors import Conflict, Unavailable
+from tests.simulation import bugs_of_answers
+from tests.simulation.tampered import Blind, Bug, Patch, last, named_at_random, nothing, submitted_at_random
 
 
 def swap_knows_no_write_ids() -> Iterator[Patch]:
@@ -119,46 +52,6 @@ def champion_without_comparison() -> Iterator[Patch]:
     """A version that beat an earlier champion takes the place of a later one that it never met."""
     real = aliases.registered
     yield register, "registered", lambda now, *given, **named: real(now, *given, **{**named, "over": now.champion})
-
-
-def capture_after_the_response() -> Iterator[Patch]:
-    """Who is killed between answer and capture has answered and left no trace."""
-    real = capturing.captured
-
-    def captured(works: Any, app: App) -> None:
-        store, task = Putting(app.store, keys.CAPTURES), here()
-        real(works, app._replace(store=store))
-        assert task is not None
-        task.afterwards.append(store.catch_up)
-
-    yield predict, "captured", captured
-
-
-def capture_as_best_effort() -> Iterator[Patch]:
-    """A capture that cannot be written is let go for the sake of the answer."""
-    real, keep, keep_named = App.write, capturing.keep, capturing.keep_named
-
-    def write(app: App, key: str, record: Any) -> Any:
-        try:
-            return real(app, key, record)
-        except SamaraError:
-            if not key.startswith(keys.FEEDBACK):
-                raise
-            return record
-
-    def kept(works: Any, app: App) -> None:
-        before = [work.error for work in works]
-        keep(works, app)
-        for work, error in zip(works, before, strict=True):
-            work.error, work.capture = error, work.capture or "nowhere"
-
-    def kept_named(work: Any, app: App) -> None:
-        keep_named(work, app)
-        work.error, work.capture = None, work.capture or "nowhere"
-
-    yield App, "write", write
-    yield capturing, "keep", kept
-    yield capturing, "keep_named", kept_named
 
 
 def uploads_not_reconciled() -> Iterator[Patch]:
@@ -225,20 +118,12 @@ def version_number_by_counting() -> Iterator[Patch]:
 
 def run_named_at_random() -> Iterator[Patch]:
     """The same plan, carried out twice, is two runs and two jobs."""
-    real = vars(Plan)["run"].fget
-    yield Plan, "run", property(lambda plan: short(real(plan), task.name if (task := here()) else ""))
+    yield named_at_random(Plan, "run")
 
 
 def job_named_at_random() -> Iterator[Patch]:
     """A run handed over twice is trained twice."""
-    real = plan.job
-
-    def job(*given: Any) -> Job:
-        wanted, task = real(*given), here()
-        assert task is not None
-        return wanted._replace(name=f"{wanted.name}-{short(task.name)}")
-
-    yield train, "job", job
+    yield submitted_at_random(train)
 
 
 def claim_after_the_job() -> Iterator[Patch]:
@@ -255,21 +140,6 @@ def decision_not_pinned() -> Iterator[Patch]:
         return record if key.startswith(keys.DECISIONS) else found
 
     yield App, "write", write
-
-
-def drift_episode_named_by_time() -> Iterator[Patch]:
-    """Each tick measures the same window again under another name, and each may lead to a training."""
-
-    class Keys:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(keys, name)
-
-        def drift(self, model: str, _window: windows.Window) -> str:
-            task = here()
-            assert task is not None
-            return keys.drift(model, windows.window(task.world.at, "hour"))
-
-    yield drift, "keys", Keys()
 
 
 def receipt_before_the_batch() -> Iterator[Patch]:
@@ -290,8 +160,6 @@ BUGS: dict[str, Bug] = {
         head_overwritten_blindly,
         moved_without_looking_for_the_cause,
         champion_without_comparison,
-        capture_after_the_response,
-        capture_as_best_effort,
         uploads_not_reconciled,
         batches_not_reconciled,
         causes_not_reconciled,
@@ -304,9 +172,21 @@ BUGS: dict[str, Bug] = {
         job_named_at_random,
         claim_after_the_job,
         decision_not_pinned,
-        drift_episode_named_by_time,
         receipt_before_the_batch,
         quarantine_after_the_validation,
+        bugs_of_answers.capture_after_the_response,
+        bugs_of_answers.capture_as_best_effort,
+        bugs_of_answers.scoring_named_at_random,
+        bugs_of_answers.scoring_job_named_at_random,
+        bugs_of_answers.scoring_claimed_after_the_job,
+        bugs_of_answers.scorings_not_reconciled,
+        bugs_of_answers.scores_before_the_answers,
+        bugs_of_answers.drift_episode_named_by_time,
+        bugs_of_answers.shadow_report_named_by_time,
+        bugs_of_answers.shadow_asked_about_the_last_hour_only,
+        bugs_of_answers.shadow_put_out_by_a_new_version,
+        bugs_of_answers.shares_outlive_their_champion,
+        bugs_of_answers.alert_named_by_its_kind,
     )
 }
 

@@ -13,10 +13,11 @@ from unittest.mock import patch
 from uuid import UUID
 
 import samara.app
-from functions.predict import capturing, served
+from functions.predict import capturing, served, ticks
 from functions.predict import handler as predict
 from functions.predict.warm import Kept
-from functions.train import job
+from functions.score import job as score_job
+from functions.train import job as train_job
 from samara import entry, patience
 from tests.simulation.world import here
 
@@ -38,6 +39,8 @@ class Clock:
     def perf_counter() -> float:
         task = here()
         return time.perf_counter() if task is None else task.world.now
+
+    monotonic = perf_counter
 
 
 class Chance:
@@ -90,10 +93,8 @@ def simulated() -> Iterator[None]:
     """Tasks have simulated edges while this lasts; whoever is no task has those of the real process."""
     with ExitStack() as stack:
         for owner, name, put in (
-            (patience, "time", Clock),
+            *((module, "time", Clock) for module in (patience, predict, ticks, train_job, score_job)),
             (patience, "random", Chance),
-            (predict, "time", Clock),
-            (job, "time", Clock),
             (predict, "unique", unique),
             (capturing, "unique", unique),
             (samara.app, "uuid4", uuid4),

@@ -1,37 +1,27 @@
 """What must be true whatever went wrong: of each write when it is made, and of the whole bucket when all is quiet."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from samara import admin
-from samara.app import App
 from samara.core import keys, lineage
-from samara.core.aliases import Aliases
-from samara.core.digests import canonical, digest
+from samara.core.aliases import Aliases, Move
 from samara.core.records import (
+    Alert,
     Batch,
     Capture,
-    Decision,
-    DriftReport,
     Feedback,
     ModelVersion,
     Quarantine,
     Receipt,
-    Record,
-    Result,
-    Run,
     Submission,
     Validation,
-    read_any,
 )
-from samara.core.windows import Window
 from samara.ports import Job
+from tests.simulation import answers
+from tests.simulation.found import HEADS, Found
 from tests.simulation.people import DONE, MODEL, NOT_DONE, People
 from tests.simulation.suite import Suite
-
-HEADS = (keys.ALIASES, keys.CONFIG, keys.LANDING)
 
 
 def watched(suite: Suite) -> Callable[[str, bytes | None, bytes], None]:
@@ -57,38 +47,6 @@ def claimed(suite: Suite, job: Job) -> None:
     """Looks at each job as it is handed over."""
     if suite.bucket.find(keys.submission(job.arguments[0])) is None:
         suite.world.wrong.append(f"job {job.name} was handed over before anybody claimed it")
-
-
-@dataclass
-class Found:
-    """The bucket when all is quiet, read once."""
-
-    suite: Suite
-    people: People
-
-    def __post_init__(self) -> None:
-        self.app: App = self.suite.app()
-        self.all = list(self.app.store.list(""))
-        self.records: dict[str, Record] = {}
-        for key in self.all:
-            if not key.startswith((*HEADS, keys.BLOBS)):
-                self.records[key] = read_any(self.app.store.get(key).data, key)
-        head = self.app.find_head(Aliases, keys.aliases(MODEL))
-        self.aliases = head or Aliases()
-        self.versions = {key: r for key, r in self.records.items() if isinstance(r, ModelVersion)}
-        self.decisions = {key: r for key, r in self.records.items() if isinstance(r, Decision)}
-        self.results = {key: r for key, r in self.records.items() if isinstance(r, Result)}
-        self.runs = {key: r for key, r in self.records.items() if isinstance(r, Run)}
-
-    @property
-    def defined(self) -> bool:
-        return keys.model_head(MODEL) in self.all
-
-    def at(self, key: str) -> Record | None:
-        return self.records.get(key)
-
-    def has_been_champion(self, version: int | None) -> bool:
-        return version is not None and any(move.champion == version for move in self.aliases.moves)
 
 
 def every_upload_is_accounted_for(found: Found) -> Iterator[str]:
@@ -137,15 +95,16 @@ def every_cause_has_one_decision_and_every_decision_one_run(found: Found) -> Ite
             yield f"there are {count} runs because of {cause}"
 
 
-def every_run_has_one_job_and_one_result(found: Found) -> Iterator[str]:
-    names = {f"{run.model}-{run.run}" for run in found.runs.values()}
+def every_job_was_wanted_and_came_to_an_end(found: Found) -> Iterator[str]:
+    ends = {**{key: keys.result(key) for key in found.runs}, **{key: keys.scores(key) for key in found.scorings}}
+    names = {f"{keys.owner(key)}-{keys.stem(key)}" for key in ends}
     if set(found.suite.service.jobs) - names:
-        yield f"there are jobs without a run: {sorted(set(found.suite.service.jobs) - names)}"
-    for key in found.runs:
+        yield f"there are jobs that nobody wanted: {sorted(set(found.suite.service.jobs) - names)}"
+    for key, end in ends.items():
         if not isinstance(found.at(keys.submission(key)), Submission):
-            yield f"the run {key} was never claimed"
-        if keys.result(key) not in found.results:
-            yield f"the run {key} has no result"
+            yield f"{key} was never claimed"
+        if end not in found.records:
+            yield f"{key} never came to an end"
 
 
 def versions_are_numbered_without_gaps_one_for_each_run(found: Found) -> Iterator[str]:
@@ -191,55 +150,39 @@ def the_champion_earned_it(found: Found) -> Iterator[str]:
         yield "a version passed its gates, and there is no champion"
 
 
+def who_else_answers_is_as_people_said(found: Found) -> Iterator[str]:
+    """Shadows and shares are people's words, and shares hold for the champion they were made for."""
+    sound = {version.version for version in found.versions.values() if version.sound}
+    roles = {order.cause: order.role for order in found.people.orders}
+    before: Aliases | Move = Aliases()
+    for move in found.aliases.moves:
+        if {move.shadow, *move.weights} - sound - {None}:
+            yield f"move {move.number} has v{move.shadow} and {move.weights} answer, and not all of them are sound"
+        if move.shadow != before.shadow and roles.get(move.cause) != "shadow":
+            yield f"move {move.number} has the shadow {move.shadow}, and nobody said so"
+        due = before.weights if move.champion == before.champion else {}
+        if move.weights != due and roles.get(move.cause) != "weights":
+            yield f"move {move.number} shares requests as {move.weights}, and nobody said so"
+        before = move
+
+
+def what_was_given_up_is_told(found: Found) -> Iterator[str]:
+    """Unless who tells people could not do its work on that either."""
+    told = {(alert.subject, alert.what) for alert in found.of(Alert).values()}
+    for lost in found.suite.given_up:
+        alert = (lost.subject or lost.function, f"{lost.function} {lost.what}")
+        if alert not in told and lost not in found.suite.untold:
+            yield f"{lost.function} could not do its work on {lost.subject or 'a tick'}, and nobody was told"
+
+
 def what_people_were_told_is_true(found: Found) -> Iterator[str]:
     causes = Counter(move.cause for move in found.aliases.moves)
     for order in found.people.orders:
-        if order.told == DONE and not causes[order.cause] and not found.has_been_champion(order.version):
+        stood = order.role and found.has_stood(order.role, order.wanted)
+        if order.told == DONE and not causes[order.cause] and not stood:
             yield f"{order.cause}: told that it is done, and it is not"
         if order.told == NOT_DONE and causes[order.cause]:
             yield f"{order.cause}: told that it is not done, and it is"
-
-
-def no_acknowledged_answer_is_lost(found: Found) -> Iterator[str]:
-    for prediction, response in found.people.predictions.items():
-        capture = found.at(keys.Prediction.parse(prediction).capture)
-        if not isinstance(capture, Capture):
-            yield f"the prediction {prediction} was answered, and there is no capture"
-            continue
-        said = {output["name"]: output["data"] for output in json.loads(response.body)["outputs"]}
-        if capture.outputs != said or str(capture.version) != response.headers["samara-version"]:
-            yield f"the prediction {prediction} was answered otherwise than captured"
-    for prediction, truth in found.people.truths:
-        key = keys.Prediction.parse(prediction).feedback(digest(canonical(tuple(truth))))
-        said_so = found.at(key)
-        if not isinstance(said_so, Feedback) or list(said_so.truth) != truth:
-            yield f"the truth about {prediction} was taken, and is not there"
-
-
-def every_drift_leads_to_one_training_or_a_reason(found: Found) -> Iterator[str]:
-    reports = {key: r for key, r in found.records.items() if isinstance(r, DriftReport)}
-    for window, count in Counter(report.window for report in reports.values()).items():
-        if count > 1:
-            yield f"the window {window} was measured {count} times"
-    for window in {keys.prediction_of(key).hour for key, r in found.records.items() if isinstance(r, Capture)}:
-        if keys.drift(MODEL, Window(window)) not in reports and found.aliases.champion is not None:
-            yield f"nobody measured the window {window}"
-    for key, report in reports.items():
-        decision = found.decisions.get(keys.decision(MODEL, key))
-        if decision is None:
-            yield f"nobody decided about the drift report {key}"
-        elif report.verdict == "drifted" and decision.plan is None and not excused(found, decision):
-            yield f"{key} drifted and led to nothing: {decision.why}"
-        elif report.verdict != "drifted" and decision.plan is not None:
-            yield f"{key} has not drifted, and led to a training"
-
-
-def excused(found: Found, decision: Decision) -> bool:
-    """Whether the reason why there was no training is true."""
-    others = [other for other in found.decisions.values() if other.plan and other.cause.startswith(keys.DRIFT)]
-    if "cooling down" in decision.why or "came late" in decision.why:
-        return any(keys.stem(other.cause) in decision.why for other in others)
-    return "has trained on all there is" in decision.why and any(run.run in decision.why for run in found.runs.values())
 
 
 def every_record_names_what_is_there(found: Found) -> Iterator[str]:
@@ -270,13 +213,17 @@ INVARIANTS: tuple[Callable[[Found], Iterator[str]], ...] = (
     every_upload_is_accounted_for,
     every_batch_is_measured,
     every_cause_has_one_decision_and_every_decision_one_run,
-    every_run_has_one_job_and_one_result,
+    every_job_was_wanted_and_came_to_an_end,
     versions_are_numbered_without_gaps_one_for_each_run,
     the_aliases_have_a_linear_history,
     the_champion_earned_it,
+    who_else_answers_is_as_people_said,
     what_people_were_told_is_true,
-    no_acknowledged_answer_is_lost,
-    every_drift_leads_to_one_training_or_a_reason,
+    answers.no_acknowledged_answer_is_lost,
+    answers.every_batch_asked_about_is_answered_once,
+    answers.every_drift_leads_to_one_training_or_a_reason,
+    answers.every_hour_is_asked_of_the_shadow_once,
+    what_was_given_up_is_told,
     every_record_names_what_is_there,
     a_trail_is_whole,
 )

@@ -20,9 +20,11 @@ import pyarrow.parquet as pq
 
 from functions.drift import handler as drift
 from functions.ingest import handler as ingest
+from functions.predict import served
 from functions.reconcile import handler as reconcile
+from functions.register import columns, inspect_model
 from functions.register import handler as register
-from functions.register import inspect_model
+from functions.score import job as score_job
 from functions.train import handler as train
 from functions.train import job
 from functions.validate import handler as validate
@@ -228,16 +230,18 @@ def quick_parse(original: Callable[..., Any]) -> Remembered:
     return Remembered(original, lambda data, where: (data, where))
 
 
+def identities(*given: Any) -> Hashable:
+    return tuple(map(id, given))
+
+
 class Parquet:
     """`pyarrow.parquet` for who reads whole payloads: by their digest, which is their file's name."""
 
     read_table = Remembered(pq.read_table, lambda path: path.name)
 
 
-def quick_digest() -> property:
-    original = vars(records.Record)["digest"].fget
-    known = Remembered(original, id)
-    return property(known)
+def quick_property(owner: type[Any], name: str, of: Callable[[Any], Hashable] = id) -> property:
+    return property(Remembered(vars(owner)[name].fget, of))
 
 
 PARSE, CONTRACT = quick_parse(definition.parse), quick_parse(odcs.parse)
@@ -245,22 +249,24 @@ TRAINED = Trained(in_process)
 QUICK: tuple[tuple[Any, str, Any], ...] = (
     *((module, "parse", PARSE) for module in (drift, reconcile, register, train, job)),
     (validate, "parse", CONTRACT),
+    (odcs, "parse", CONTRACT),
     (keys, "short", Remembered(digests.short, lambda *parts: parts)),
-    (records.Plan, "run", property(Remembered(vars(records.Plan)["run"].fget, id))),
+    (records.Plan, "run", quick_property(records.Plan, "run")),
+    (records.ScoringPlan, "scoring", quick_property(records.ScoringPlan, "scoring")),
     (bundle, "pack", Remembered(bundle.pack, lambda folder: folder)),
     (keys, "sound", Remembered(keys.sound, lambda key: key)),
-    (Window, "start", property(Remembered(vars(Window)["start"].fget, lambda window: window.name))),
-    (Window, "end", property(Remembered(vars(Window)["end"].fget, lambda window: window.name))),
+    *((Window, name, quick_property(Window, name, lambda window: window.name)) for name in ("start", "end")),
     (windows, "closed", Remembered(windows.closed, lambda at, *size: (windows.hour(at), *size))),
     (records.Record, "read", quick_read(records.Record)),
-    (records.Record, "digest", quick_digest()),
+    (records.Record, "digest", quick_property(records.Record, "digest")),
     (heads.Head, "read", quick_read(heads.Head)),
     (Profile, "read", quick_read(Profile)),
     (loading, "session", Remembered(loading.session, lambda model: model)),
     (register, "flaws", Remembered(inspect_model.flaws, lambda model: model)),
     (register, "dangers", Remembered(register.dangers, lambda model: model)),
     (register, "pq", Parquet),
-    (register, "metrics_of", Remembered(register.metrics_of, lambda *given: tuple(map(id, given)))),
+    (register, "metrics_of", Remembered(register.metrics_of, identities)),
+    (columns, "rowwise", Remembered(columns.rowwise, identities)),
     (register, "baseline_of", Taped(register.baseline_of, lambda one, _: one.run.digest)),
     (ingest, "read", Taped(ingest.read, lambda delivery, _: (delivery.key, delivery.meta.version))),
     (
@@ -268,7 +274,10 @@ QUICK: tuple[tuple[Any, str, Any], ...] = (
         "judged_parts",
         Taped(validate.judged_parts, lambda batch, judge, _: (batch.digest, id(judge.contract)), changes="Judge"),
     ),
+    (job, "in_child", TRAINED),
     (job, "attempted", Taped(job.attempted, lambda plan, *_: plan.run)),
+    (score_job, "answered", Taped(score_job.answered, lambda scoring, _: scoring.digest)),
+    (served, "loaded", Taped(served.loaded, lambda version, *_: version.artifact)),
 )
 
 

@@ -7,30 +7,33 @@ another starts, so as many run side by side as there are events. Who is killed i
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from importlib import import_module
+from typing import Any, Literal
 
 from functions.catalogue import CATALOGUE
-from functions.train import job
 from samara import catalogue
 from samara.app import App
-from samara.catalogue import Function
+from samara.catalogue import Every, Function
 from samara.core.sealed import Maker
 from samara.dispatch import deliver
-from samara.errors import Rejected, SamaraError, Unavailable
-from samara.events import Event, HttpRequest, HttpResponse, ObjectCreated, Tick
+from samara.entry import refused
+from samara.errors import NotFound, Rejected, SamaraError, Unavailable
+from samara.events import Event, GivenUp, HttpRequest, HttpResponse, ObjectCreated, Tick
 from samara.ports import Job, JobStatus, Object
 from tests.simulation import weather
 from tests.simulation.dice import Dice
-from tests.simulation.remembered import TRAINED
 from tests.simulation.store import BatchService, Bucket, Counter, Line
 from tests.simulation.weather import Twist
 from tests.simulation.world import Killed, Task, World
 
-TRAIN = catalogue.named(CATALOGUE, "train")
 RECONCILE = catalogue.named(CATALOGUE, "reconcile")
+TOLD_OF_FAILURES = catalogue.told_of_failures(CATALOGUE)
+SUBMITTERS = {function.job.module: function for function in CATALOGUE if function.job}
 MAKER = Maker(function="simulation", code="0" * 64)
 DELIVERIES = 3  # of one event, before the platform gives it up
 Answered = Callable[[HttpResponse | None], None]
+Period = Literal["minute", "hour"]
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +64,8 @@ class Suite:
     warm: dict[str, list[Instance]] = field(default_factory=dict)
     started: dict[str, int] = field(default_factory=dict)
     heard: dict[str, int] = field(default_factory=dict)
+    given_up: list[GivenUp] = field(default_factory=list)
+    untold: set[GivenUp] = field(default_factory=set)  # those of them that nobody could be told of either
     wanting: int = 0  # what the last reconcile asked for
 
     def __post_init__(self) -> None:
@@ -82,29 +87,36 @@ class Suite:
 
     def created(self, key: str) -> None:
         """Notify whom an object wakes: once, mostly."""
-        for function in woken_by(key):
-            name = f"{function.name} {key}"
-            count = self.heard[name] = self.heard.get(name, 0) + 1
-            self._notify(function, key, f"{name} write {count}" if count > 1 else name)
+        for function in woken_by_topic(key.partition("/")[0]):
+            name = self._numbered(f"{function.name} {key}", "write")
+            dice = Dice(self.world.seed, f"notify {name}")
+            if dice.chance(self.world.weather.unheard) and self.world.happens(Twist(name, 0, weather.UNHEARD)):
+                self.world.note("platform", "notify", name, weather.UNHEARD)
+            else:
+                self._carry(function, name, lambda _: ObjectCreated(key, self.world.at), dice)
 
-    def _notify(self, function: Function, key: str, name: str) -> None:
-        world, dice = self.world, Dice(self.world.seed, f"notify {name}")
-        rates, times = world.weather, 1
-        if dice.chance(rates.unheard) and world.happens(Twist(name, 0, weather.UNHEARD)):
-            world.note("platform", "notify", name, weather.UNHEARD)
-            return
-        if dice.chance(rates.again):
+    def _numbered(self, name: str, what: str) -> str:
+        """A name of its own for each time that something of this name happens."""
+        count = self.heard[name] = self.heard.get(name, 0) + 1
+        return f"{name} {what} {count}" if count > 1 else name
+
+    def _carry(self, function: Function, name: str, event: Callable[[float], Event], dice: Dice) -> None:
+        """Deliver what a queue of the platform's holds: at least once, and sometimes late."""
+        world, times = self.world, 1
+        if dice.chance(world.weather.again):
             what = dice.among((weather.TWICE, weather.THRICE))
             times += (1 + (what == weather.THRICE)) * world.happens(Twist(name, 0, what))
         delay = dice.about(3.0)
-        if dice.chance(rates.delayed) and world.happens(Twist(name, 0, weather.DELAYED)):
+        if dice.chance(world.weather.delayed) and world.happens(Twist(name, 0, weather.DELAYED)):
             delay += dice.between(60.0, 3600.0)
         for _ in range(times):
-            self.wake(function, name, lambda _: ObjectCreated(key, world.at), delay)
+            self.wake(function, name, event, delay)
             delay += 0.0 if dice.chance(0.5) else dice.about(20.0)
 
-    def tick(self, function: str, delay_s: float = 0.0) -> None:
-        self.wake(catalogue.named(CATALOGUE, function), function, lambda skew: Tick(self.world.instant(skew)), delay_s)
+    def strike(self, period: Period, delay_s: float = 0.0) -> None:
+        """The clock: wake everybody whom this period wakes."""
+        for function in scheduled(period):
+            self.wake(function, function.name, lambda skew: Tick(self.world.instant(skew)), delay_s)
 
     def wake(
         self, function: Function, name: str, event: Callable[[float], Event], delay_s: float, left: int = DELIVERIES - 1
@@ -114,12 +126,12 @@ class Suite:
         def body(task: Task) -> None:
             try:
                 found = self.delivered(function, event, task)
-            except (Killed, Unavailable):
+            except (Killed, Unavailable) as error:
                 if left:
                     again = name if name.endswith(", again") else f"{name}, again"
                     self.wake(function, again, event, task.dice.about(30.0), left - 1)
                 else:
-                    self.world.note("platform", "give up", name, "")
+                    self.give_up(function, name, event(0.0), error)
             except SamaraError as error:
                 self.world.wrong.append(f"{task.name} fell over: {type(error).__name__} {error}")
             else:
@@ -127,6 +139,19 @@ class Suite:
                     self.asked_for(found)
 
         self.world.begin(delay_s, name, body)
+
+    def give_up(self, function: Function, name: str, event: Event, error: BaseException) -> None:
+        """Put an event among the dead letters, of which people are told."""
+        self.world.note("platform", "give up", name, "")
+        if isinstance(event, GivenUp):
+            self.untold.add(event)
+            return
+        what = "Crashed" if isinstance(error, Killed) else type(error).__name__
+        lost = GivenUp(function.name, getattr(event, "key", ""), what, str(error), self.world.at)
+        self.given_up.append(lost)
+        for told in TOLD_OF_FAILURES:
+            letter = self._numbered(f"{told.name} {name}", "letter")
+            self._carry(told, letter, lambda _: lost, Dice(self.world.seed, letter))
 
     def asked_for(self, wakes: list[Any]) -> None:
         """What reconcile asks the platform for."""
@@ -140,26 +165,24 @@ class Suite:
                 0.5,
             )
 
-    def request(self, name: str, path: str, body: bytes, answered: Answered, delay_s: float) -> None:
+    def request(self, name: str, request: HttpRequest, answered: Answered, delay_s: float) -> None:
         """A request by HTTP; `answered` hears None when no response comes."""
-        function = catalogue.answering(CATALOGUE, path)
+        function = catalogue.answering(CATALOGUE, request.path)
         assert function is not None
 
         def exchange(task: Task) -> None:
             try:
-                response = self.delivered(
-                    function, lambda skew: HttpRequest("POST", path, self.world.instant(skew), body=body), task
-                )
+                response = self.delivered(function, lambda skew: request._replace(at=self.world.instant(skew)), task)
             except (Killed, Unavailable):
                 answered(None)
-            except Rejected as error:
-                answered(HttpResponse(400, str(error).encode()))
+            except (NotFound, Rejected) as error:
+                answered(refused(error))
             except SamaraError as error:
                 self.world.wrong.append(f"{task.name} fell over: {type(error).__name__} {error}")
             else:
                 lost = task.dice.chance(self.world.weather.unanswered)
                 if lost and self.world.happens(Twist(task.name, task.step, weather.UNANSWERED)):
-                    self.world.note(task.name, "respond", path, weather.UNANSWERED)
+                    self.world.note(task.name, "respond", request.path, weather.UNANSWERED)
                     answered(None)
                 else:
                     answered(response)
@@ -205,7 +228,8 @@ class Suite:
                 self.service.status[name] = JobStatus.FAILED
                 return
             try:
-                job.run(wanted.arguments[0], self.app().acting_as_job_of(TRAIN), TRAINED)
+                app = self.app().acting_as_job_of(SUBMITTERS[wanted.module])
+                import_module(wanted.module).run(wanted.arguments[0], app)
             except (Killed, SamaraError) as error:
                 if not isinstance(error, (Killed, Unavailable)):
                     world.wrong.append(f"{task.name} fell over: {type(error).__name__} {error}")
@@ -235,11 +259,11 @@ class Suite:
             self.job_submitted(self.service.jobs[name])
 
 
-WOKEN: dict[str, list[Function]] = {}
+@cache
+def woken_by_topic(topic: str) -> list[Function]:
+    return catalogue.woken_by(CATALOGUE, f"{topic}/")
 
 
-def woken_by(key: str) -> list[Function]:
-    topic = key.partition("/")[0]
-    if topic not in WOKEN:
-        WOKEN[topic] = catalogue.woken_by(CATALOGUE, f"{topic}/")
-    return WOKEN[topic]
+@cache
+def scheduled(period: Period) -> list[Function]:
+    return [f for f in CATALOGUE if any(isinstance(on, Every) and on.period == period for on in f.on)]

@@ -53,17 +53,22 @@ COUNTS_FOR = 8
 TOPICS = (
     keys.ALIASES, keys.ALIASES, keys.LANDING, keys.RECEIPTS, keys.DATASETS, keys.VALIDATIONS, keys.QUARANTINE,
     keys.DECISIONS, keys.RUNS, keys.JOBS, keys.RESULTS, keys.MODELS, keys.CAPTURES, keys.FEEDBACK, keys.DRIFT,
+    keys.SCORINGS, keys.SCORES, keys.SHADOWS, keys.ALERTS,
 )  # fmt: skip
 QUARREL, TOGETHER, REFUSED_ROWS, ANSWERS = "a quarrel", "uploads at once", "refused rows", "questions and answers"
+BATCHES = "whole batches"
 THEMES: dict[str, tuple[str, ...]] = {
     "": (),  # anything
     QUARREL: (keys.ALIASES,),
     TOGETHER: (keys.DECISIONS, keys.RUNS, keys.VALIDATIONS),
     REFUSED_ROWS: (keys.QUARANTINE, keys.QUARANTINE, keys.VALIDATIONS, keys.RECEIPTS, keys.DATASETS),
-    ANSWERS: (keys.CAPTURES, keys.FEEDBACK, keys.DRIFT),
+    ANSWERS: (keys.CAPTURES, keys.FEEDBACK, keys.DRIFT, keys.SHADOWS),
+    BATCHES: (keys.SCORINGS, keys.JOBS, keys.SCORES),
 }
 """What a seed may be about, and which topics its faults are then aimed at."""
-ABOUT = ("", "", QUARREL, QUARREL, QUARREL, TOGETHER, TOGETHER, REFUSED_ROWS, ANSWERS)  # races take most seeds to find
+ABOUT = (  # races take most seeds to find
+    "", "", QUARREL, QUARREL, QUARREL, TOGETHER, TOGETHER, REFUSED_ROWS, ANSWERS, BATCHES,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

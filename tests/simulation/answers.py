@@ -1,0 +1,139 @@
+"""What must be true of answers when all is quiet: of predictions, of whole batches, and of what is made of captures."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from samara import loading
+from samara.core import keys
+from samara.core.digests import canonical, digest
+from samara.core.records import Capture, Decision, DriftReport, Feedback, Scores, Scoring, ShadowReport
+from samara.core.windows import Window
+from tests.simulation.found import Found
+from tests.simulation.people import MODEL
+
+PATIENT_S = 10.0  # in which the shadow looks at all of an hour
+
+
+def no_acknowledged_answer_is_lost(found: Found) -> Iterator[str]:
+    for prediction, response in found.people.predictions.items():
+        capture = found.at(keys.Prediction.parse(prediction).capture)
+        if not isinstance(capture, Capture):
+            yield f"the prediction {prediction} was answered, and there is no capture"
+            continue
+        said = {output["name"]: output["data"] for output in json.loads(response.body)["outputs"]}
+        if capture.outputs != said or str(capture.version) != response.headers["samara-version"]:
+            yield f"the prediction {prediction} was answered otherwise than captured"
+    for prediction, truth in found.people.truths:
+        key = keys.Prediction.parse(prediction).feedback(digest(canonical(truth)))
+        said_so = found.at(key)
+        if not isinstance(said_so, Feedback) or said_so.truth != truth:
+            yield f"the truth about {prediction} was taken, and is not there"
+
+
+def every_batch_asked_about_is_answered_once(found: Found) -> Iterator[str]:
+    for said in found.people.scorings:
+        key = keys.scoring(MODEL, said["scoring"])
+        scoring, scores = found.at(key), found.at(keys.scores(key))
+        if not isinstance(scoring, Scoring) or not isinstance(scores, Scores):
+            yield f"the scoring {key} was taken on, and came to nothing"
+        elif not told_so(said, scoring, scores):
+            yield f"the scoring {key} is not as somebody was told: {said}"
+    for key, scoring in found.scorings.items():
+        scores = found.at(keys.scores(key))
+        if isinstance(scores, Scores) and not answers_all(scores, scoring):
+            yield f"{keys.scores(key)} is {scores.status}, with {scores.rows} rows and the reason {scores.why!r}"
+    for (version, batch), count in Counter((one.version, one.batch) for one in found.scorings.values()).items():
+        if count > 1:
+            yield f"v{version} answers the batch {batch} {count} times"
+
+
+def told_so(said: Mapping[str, Any], scoring: Scoring, scores: Scores) -> bool:
+    if (said["version"], said["batch"]) != (scoring.version, scoring.batch):
+        return False
+    if said["status"] == "submitted":
+        return True
+    parts = [part["key"] for part in said["parts"]]
+    return said["status"] == scores.status and parts == [keys.blob(part.digest) for part in scores.parts]
+
+
+def answers_all(scores: Scores, scoring: Scoring) -> bool:
+    """Whether there is an answer to each row, or a reason why there is none to any."""
+    if scores.status == "failed":
+        return bool(scores.why) and not scores.parts
+    asked = [part.rows for part in scoring.plan.parts if part.rows]
+    return [part.rows for part in scores.parts] == asked and scores.rows == sum(asked) and not scores.refused_rows
+
+
+def every_drift_leads_to_one_training_or_a_reason(found: Found) -> Iterator[str]:
+    reports = found.of(DriftReport)
+    for window, count in Counter(report.window for report in reports.values()).items():
+        if count > 1:
+            yield f"the window {window} was measured {count} times"
+    for window in found.captures:
+        if keys.drift(MODEL, Window(window)) not in reports and found.aliases.champion is not None:
+            yield f"nobody measured the window {window}"
+    for key, report in reports.items():
+        decision = found.decisions.get(keys.decision(MODEL, key))
+        if decision is None:
+            yield f"nobody decided about the drift report {key}"
+        elif report.verdict == "drifted" and decision.plan is None and not excused(found, decision):
+            yield f"{key} drifted and led to nothing: {decision.why}"
+        elif report.verdict != "drifted" and decision.plan is not None:
+            yield f"{key} has not drifted, and led to a training"
+
+
+def excused(found: Found, decision: Decision) -> bool:
+    """Whether the reason why there was no training is true."""
+    others = [other for other in found.decisions.values() if other.plan and other.cause.startswith(keys.DRIFT)]
+    if "cooling down" in decision.why or "came late" in decision.why:
+        return any(keys.stem(other.cause) in decision.why for other in others)
+    return "has trained on all there is" in decision.why and any(run.run in decision.why for run in found.runs.values())
+
+
+def every_hour_is_asked_of_the_shadow_once(found: Found) -> Iterator[str]:
+    reports, captures = found.of(ShadowReport), found.captures
+    for hour, count in Counter(report.hour for report in reports.values()).items():
+        if count > 1:
+            yield f"the shadow was asked {count} times about {hour}"
+    for hour in captures if found.aliases.shadow is not None else ():
+        if keys.shadow(MODEL, hour) not in reports:
+            yield f"nobody asked the shadow about {hour}"
+    for key, report in reports.items():
+        if not found.has_stood("shadow", report.version):
+            yield f"{key} is what v{report.version} says, which never was the shadow"
+        yield from misreported(found, key, report, captures[report.hour])
+
+
+def misreported(found: Found, key: str, report: ShadowReport, captures: Mapping[str, Capture]) -> Iterator[str]:
+    """What a report says that the captures do not. Those written after it cannot be in it."""
+    struck, looked_at = datetime.fromisoformat(str(report.noted["at"])), report.captures + report.left_out
+    skew_s = found.suite.world.weather.skew_s
+    hurried = (found.stored_at(key) - struck).total_seconds() > PATIENT_S - skew_s
+    there = sum(found.stored_at(one) < struck - timedelta(seconds=skew_s) for one in captures)
+    if not max(1, 0 if hurried else there) <= looked_at <= len(captures):
+        yield f"{key} is about {looked_at} captures of {len(captures)}, of which {there} were there"
+    others = [one for one in captures.values() if one.status == 200 and one.version != report.version]
+    if looked_at == len(captures):
+        rows, equal, largest = beside(found, report.version, others)
+        if (report.captures, report.rows) != (len(others), rows):
+            yield f"{key} is about {report.rows} rows of {report.captures} captures, and it should be {rows}"
+        said = report.equal or 0.0, report.largest_difference or 0.0
+        if others and not np.allclose(said, (equal, largest), atol=1e-6):
+            yield f"{key} says {report.equal} and {report.largest_difference}, and it is {equal} and {largest}"
+
+
+def beside(found: Found, version: int, captures: Sequence[Capture]) -> tuple[int, float, float]:
+    """The rows asked, the share of them with equal labels, and the largest difference between probabilities."""
+    session = loading.session(found.app.blob(found.versions[keys.version(MODEL, version)].artifact))
+    equal, largest = list[bool](), 0.0
+    for capture in captures:
+        length = np.array(capture.inputs["length"], dtype=np.float32).reshape(-1, 1)
+        label, probabilities = session.run(["label", "probabilities"], {"length": length})
+        equal += (label == capture.outputs["label"]).tolist()
+        largest = max(largest, np.abs(probabilities.ravel() - capture.outputs["probabilities"]).max())
+    return len(equal), sum(equal) / max(len(equal), 1), largest
