@@ -1,7 +1,7 @@
 """Zips that are the same for the same content, and whose parts are compressed once however many zips they are in.
 
-Names in order, no dates, no owners, one mode: nothing of the machine that builds them, but for its zlib. What another
-zlib makes of the same bytes may differ, and then so does the digest.
+Names in order, no dates, no owners, and the mode of a file or of a program as it is asked for: nothing of the machine
+that builds them, but for its zlib. What another zlib makes of the same bytes may differ, and then so does the digest.
 """
 
 import struct
@@ -18,7 +18,7 @@ LEVEL = 9  # built once, fetched at every cold start
 LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 NEEDS, DEFLATED, UTF8 = 20, 8, 0x800
 BORN = (0, 0x21)  # midnight, 1 January 1980: the first moment a zip knows
-UNIX, MODE = 3 << 8, 0o100644 << 16
+UNIX, FILE, PROGRAM = 3 << 8, 0o100644, 0o100755
 HEAD, INDEX, TAIL = "<4s5H3I2H", "<4s6H3I5H2I", "<4s4H2IH"
 FIXED, INDEX_FIXED, END_FIXED = (struct.calcsize(record) for record in (HEAD, INDEX, TAIL))
 MOST = 0xFFFF  # a zip counts its entries in 16 bits
@@ -32,14 +32,15 @@ class Entry:
     crc: int
     size: int
     data: bytes
+    mode: int = FILE
 
     def below(self, prefix: str) -> "Entry":
         return replace(self, name=prefix + self.name)
 
 
-def entry(name: str, content: bytes) -> Entry:
+def entry(name: str, content: bytes, mode: int = FILE) -> Entry:
     packer = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return Entry(name, zlib.crc32(content), len(content), packer.compress(content) + packer.flush())
+    return Entry(name, zlib.crc32(content), len(content), packer.compress(content) + packer.flush(), mode)
 
 
 def entries(folder: Path) -> Iterator[Entry]:
@@ -67,9 +68,9 @@ def write(path: Path, content: Iterable[Entry]) -> None:
     with growing.open("wb") as file:
         index = b""
         for one in ordered:
-            name = one.name.encode()
+            name, mode = one.name.encode(), one.mode << 16
             facts = (UTF8, DEFLATED, *BORN, one.crc, len(one.data), one.size, len(name), 0)
-            index += struct.pack(INDEX, CENTRAL, UNIX | NEEDS, NEEDS, *facts, 0, 0, 0, MODE, file.tell()) + name
+            index += struct.pack(INDEX, CENTRAL, UNIX | NEEDS, NEEDS, *facts, 0, 0, 0, mode, file.tell()) + name
             file.write(struct.pack(HEAD, LOCAL, NEEDS, *facts) + name + one.data)
         start = file.tell()
         file.write(index + struct.pack(TAIL, END, 0, 0, len(ordered), len(ordered), len(index), start, 0))
@@ -81,4 +82,5 @@ def read(path: Path) -> Iterator[Entry]:
     with zipfile.ZipFile(path) as package, path.open("rb") as file:
         for info in package.infolist():
             file.seek(info.header_offset + FIXED + len(info.filename.encode()))
-            yield Entry(info.filename, info.CRC, info.file_size, file.read(info.compress_size))
+            data, mode = file.read(info.compress_size), info.external_attr >> 16
+            yield Entry(info.filename, info.CRC, info.file_size, data, mode)

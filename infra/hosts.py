@@ -7,18 +7,29 @@ from samara.catalogue import Function
 
 
 class Host(NamedTuple):
-    """The module that a cloud imports, and the name of a provider (`samara.providers`)."""
+    """The module that a cloud imports, the name of a provider (`samara.providers`), and the extra that both need.
+
+    `wrapper` is a script of the zip that the cloud starts in place of its own program.
+    """
 
     module: str
     provider: str
+    extra: str
+    wrapper: str = ""
 
 
+WRAPPER = "start"  # its name in the zip
+LOOP = """#!/bin/sh
+# Lambda gives its interpreter, and the program of its runtime client, in whose place ours runs. Without `site`: all
+# that is imported is in the package, or Python's own.
+cd "$LAMBDA_TASK_ROOT" && exec "$1" -S -m samara.hosts.aws_loop
+"""
 HOSTS = {
-    "aws": Host("samara.hosts.aws", "aws"),
-    "gcp": Host("main", "gcp"),
-    "azure": Host("function_app", "azure"),
+    "aws": Host("samara.hosts.aws", "aws", "aws"),
+    "gcp": Host("main", "gcp", "gcp"),
+    "azure": Host("function_app", "azure", "azure"),
 }
-LEAN = {"aws": Host("samara.hosts.aws_lean", "s3")}
+LEAN = {"aws": Host("samara.hosts.aws_lean", "s3", "aws-lean", LOOP)}
 
 
 def host_of(function: Function, cloud: str) -> Host:
@@ -26,6 +37,7 @@ def host_of(function: Function, cloud: str) -> Host:
     return LEAN.get(cloud, HOSTS[cloud]) if function.lean else HOSTS[cloud]
 
 
-def without_sdk(package: str, cloud: str) -> bool:
-    """Whether the package of that name does without the cloud's extra, because its host and its provider do."""
-    return cloud in LEAN and any(function.lean and function.name == package for function in CATALOGUE)
+def extras(package: str, cloud: str) -> tuple[str, ...]:
+    """The extras of the package of that name. A job has no host, and needs what the cloud's provider does."""
+    hosted = {function.name: host_of(function, cloud).extra for function in CATALOGUE}
+    return package, hosted.get(package, cloud)

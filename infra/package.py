@@ -1,7 +1,7 @@
 """One zip for each function and each job, for one cloud, one Python and one machine: what a cloud runs.
 
 All of `samara` and `functions` is in each, so that the code digest which records carry is the same everywhere, with the
-distributions of the extras of the function and of the cloud, but for the cloud's where the function needs none of it.
+distributions of the extras of the function and of the cloud, or of its lean host.
 The same input makes the same bytes. One that is heavier than its entry in the catalogue allows is not built, and
 what makes it heavy is named.
 
@@ -102,8 +102,7 @@ def build(name: str, target: Target, out: Path, precompile: bool = True) -> Pack
 
 def assembled(name: str, target: Target, compiler: str) -> tuple[list[Entry], list[Part]]:
     """All that is in the package, and the distributions among it."""
-    extras = (name,) if hosts.without_sdk(name, target.cloud) else (name, target.cloud)
-    wanted = [line for line in dists.requirements(extras) if not line.startswith(FRAMEWORK)]
+    wanted = [line for line in dists.requirements(hosts.extras(name, target.cloud)) if not line.startswith(FRAMEWORK)]
     parts = dists.parts(wanted, target, compiler, name)
     return [*code(compiler), *front(name, target), *vendored(parts, name, target)], parts
 
@@ -128,8 +127,11 @@ def code(compiler: str) -> tuple[Entry, ...]:
 
 def front(name: str, target: Target) -> list[Entry]:
     """The few files by which a cloud's runtime finds the function. A job is told its module, and needs none."""
-    if name.endswith("-job") or target.cloud == "aws":  # Lambda is told: infra.aws.function
+    if name.endswith("-job"):
         return []
+    if target.cloud == "aws":  # Lambda is told the module: infra.aws.function
+        wrapper = hosts.host_of(named(CATALOGUE, name), target.cloud).wrapper
+        return [archive.entry(hosts.WRAPPER, wrapper.encode(), archive.PROGRAM)] if wrapper else []
     if target.cloud == "gcp":
         main = 'from samara.hosts.gcp import function\n\n__all__ = ["function"]\n'
         return [text("main.py", main), text("requirements.txt", framework(target))]

@@ -59,7 +59,8 @@ def entrances(name: str, cloud: str) -> tuple[str, ...]:
         jobs = (function.job.module for function in CATALOGUE if function.job)
         return *jobs, f"functions.{name.removesuffix('-job')}.fit", f"samara.providers.{cloud}"
     host = host_of(named(CATALOGUE, name), cloud)
-    return host.module, f"functions.{name}.handler", f"samara.providers.{host.provider}"
+    loop = ("samara.hosts.aws_loop",) if host.wrapper else ()
+    return host.module, *loop, f"functions.{name}.handler", f"samara.providers.{host.provider}"
 
 
 def alone(

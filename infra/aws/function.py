@@ -9,7 +9,7 @@ from infra.aws.jobs import Batch
 from infra.aws.permissions import permissions
 from infra.aws.place import Place, policy, trust
 from infra.aws.store import Store, upload
-from infra.hosts import host_of
+from infra.hosts import WRAPPER, host_of
 from infra.names import code_key, named, tags, variables
 from infra.packages import Packages
 from samara.catalogue import Function, told_of_failures
@@ -86,7 +86,7 @@ def _settings(
     function: Function, place: Place, store: Store, batch: Batch, packages: Packages
 ) -> Mapping[str, pulumi.Input[str]]:
     job = batch.package
-    return variables(
+    told = variables(
         place.stack,
         function,
         store=store.address,
@@ -94,6 +94,15 @@ def _settings(
         code=pulumi.Output.from_input(code_key(job, packages[job].digest)),
         bus=pulumi.Output.from_input("events://default"),
     )
+    return {**told, **wrapped(function)}
+
+
+def wrapped(function: Function) -> dict[str, str]:
+    """What has Lambda start the script of the package in place of its own client. Without it, that runs the handler.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper
+    """
+    return {"AWS_LAMBDA_EXEC_WRAPPER": f"/var/task/{WRAPPER}"} if host_of(function, "aws").wrapper else {}
 
 
 def _role(

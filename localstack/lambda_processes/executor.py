@@ -143,10 +143,9 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc, unused-ignore]
         self._began = Future()
         self._events = queue.Queue()
         package = str(self._function.code.get_unzipped_code_location())  # type: ignore[no-untyped-call]
-        handler = self._function.handler or ""
         self._process = processes.Process(
-            [processes.interpreter(), "-I", "-u", processes.RUNTIME, package, handler],
-            self._variables(package, handler),
+            processes.command(package, self._environment.get("AWS_LAMBDA_EXEC_WRAPPER", ""), self._folder),
+            self._variables(package),
             folder=self._folder,
             memory_mb=self._function.memory_size,
             package=package,
@@ -157,7 +156,7 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc, unused-ignore]
         except CancelledError as cancelled:
             raise StatusErrorException("stopped as it began", payload=b"{}") from cancelled
 
-    def _variables(self, package: str, handler: str) -> dict[str, str]:
+    def _variables(self, package: str) -> dict[str, str]:
         """All that the process gets: nothing of LocalStack's own environment but what finds programs."""
         logs = self._function.logging_config or {}
         given = {
@@ -168,7 +167,7 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc, unused-ignore]
             "LAMBDA_TASK_ROOT": package,
             "TMPDIR": str(self._folder),
             "HOME": str(self._folder),
-            "_HANDLER": handler,
+            "_HANDLER": self._function.handler or "",
         }
         return {**processes.inherited(), **self._environment, **processes.extra(), **given}
 

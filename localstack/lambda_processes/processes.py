@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from pathlib import Path
 import psutil
 
 RUNTIME = str(Path(__file__).with_name("runtime.py"))
+BOOTSTRAP = "/var/runtime/bootstrap.py"  # by which Lambda starts its client: here a word, for which runtime.py stands
+TASK_ROOT = "/var/task/"  # where functions believe their package to be
 LOOK_S = 0.1  # how often its memory is measured
 MB = 1 << 20
 
@@ -83,6 +86,22 @@ class Process:
                     self._too_much = True
                     self.end()
                 time.sleep(LOOK_S)
+
+
+def command(package: str, wrapper: str, folder: Path) -> list[str]:
+    """What Lambda starts for a function: the client in its interpreter, or a `wrapper` that is given both.
+
+    A shell starts the wrapper, as Lambda's does, and so says what is wrong with one that is missing or no program.
+    https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper
+    """
+    runtime = [interpreter(), "-I", "-u", RUNTIME, package]
+    if not wrapper:
+        return [*runtime, BOOTSTRAP]
+    python = folder / "python"  # what the wrapper is told is Lambda's, and finds no more than that would
+    python.write_text(f'#!/bin/sh\nexec {shlex.join(runtime)} "$@"\n')
+    python.chmod(0o755)
+    here = f"{package}/{wrapper.removeprefix(TASK_ROOT)}" if wrapper.startswith(TASK_ROOT) else wrapper
+    return ["/bin/sh", "-c", 'exec "$0" "$@"', here, str(python), BOOTSTRAP]
 
 
 def interpreter() -> str:

@@ -1,11 +1,14 @@
-"""The program of every function's process: Lambda's runtime, with nothing to import but the function's own package.
+"""The program of every function's process: Lambda's interpreter, with nothing to import but the function's own package.
 
 As on Lambda the package comes first, then the standard library. Of what else is installed beside this interpreter
 only the runtime itself can be imported, so that a dependency which the package lacks is missed here too.
-`python -I -u runtime.py FOLDER HANDLER`
+
+`python -I -u runtime.py FOLDER [OPTIONS] -m MODULE` runs a module, as a wrapper may ask for in place of Lambda's
+client. Whatever else it is given, it runs that client. Options come too late to be heeded.
 """
 
 import os
+import runpy
 import sys
 import sysconfig
 import threading
@@ -46,15 +49,18 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def main(package: str, handler: str) -> None:
+def main(package: str, *asked: str) -> None:
     end_with_parent()
     library = [each for each in sys.path if each.startswith(LIBRARY) and INSTALLED not in each]
     sys.meta_path[:] = [BuiltinImporter, FrozenImporter, PathFinder, RuntimeOnly([*sys.path])]
     sys.path[:] = [package, *library]
+    if "-m" in asked:
+        runpy.run_module(asked[asked.index("-m") + 1], run_name="__main__", alter_sys=True)
+        return
     from awslambdaric.__main__ import main as serve  # type: ignore[import-untyped]  # noqa: PLC0415  # found only now
 
-    serve(["awslambdaric", handler])
+    serve(["awslambdaric", os.environ["_HANDLER"]])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])

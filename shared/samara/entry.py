@@ -142,7 +142,7 @@ TRACES = (
 
 def trace(request: HttpRequest) -> dict[str, str]:
     for header, form in TRACES:
-        if found := form.fullmatch(request.headers.get(header, "")):
+        if (said := request.headers.get(header)) and (found := form.fullmatch(said)):
             return {"trace": found[1]}
     return {}
 

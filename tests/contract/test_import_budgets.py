@@ -26,6 +26,7 @@ BUDGETS = {
     "from samara.providers.azure_rest import keyless; keyless()": {"azure.core", "azure.identity", "msal", "requests"},
     "import samara.hosts.aws": {"aws_lambda_powertools", "botocore"},  # which every process there loads anyway
     "import samara.hosts.aws_lean": set(),
+    "import samara.hosts.aws_loop": set(),
     "import samara.hosts.gcp": set(),
     "import samara.hosts.azure": {"azure.functions"},
     "import samara.providers.libcloud": {"libcloud", "requests"},

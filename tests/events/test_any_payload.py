@@ -1,6 +1,7 @@
 """A law of the seam inward: whatever JSON comes, it is understood or refused by name, and nothing else happens."""
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samara.errors import Rejected
-from samara.events import Event, HttpRequest, aws, azure, gcp
+from samara.events import Event, HttpRequest, aws, azure, gcp, http_head
 from tests.events.samples import HERE, golden
 
 NOON = datetime(2013, 2, 14, 12, 0, tzinfo=UTC)
@@ -23,6 +24,34 @@ ANYTHING = st.recursive(
 GOLDEN = {
     cloud: sorted(f"{cloud}/{file.stem}" for file in (HERE / cloud).glob("*.json")) for cloud in ("aws", "gcp", "azure")
 }
+
+
+PLAIN = st.text(st.characters(codec="ascii", categories=("L", "N", "P", "Zs")), max_size=20)
+HEADERS = st.dictionaries(
+    st.sampled_from(["host", "Host", "origin", "content-length", "transfer-encoding", "x-ä"]) | PLAIN,
+    PLAIN | st.text(max_size=20) | st.just("x" * 20_000),
+    max_size=6,
+)
+
+
+@given(headers=HEADERS)
+def test_headers_taken_at_a_glance_are_what_reading_each_of_them_gives(headers: dict[str, str]) -> None:
+    payload = golden("aws/function_url") | {"headers": headers}
+
+    assert outcome(lambda: aws.request(payload, NOON).headers) == outcome(lambda: one_by_one(headers))
+
+
+def one_by_one(headers: dict[str, str]) -> Any:
+    return http_head.headers_of([(name.encode(), value.encode()) for name, value in headers.items()])
+
+
+def outcome(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except Rejected as error:
+        return error.code
+    except UnicodeEncodeError:
+        return "bad_event"
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""The host of functions that people wait for answers and logs as the other one does, and loads next to nothing."""
+"""The host of functions that people wait for answers and logs as the other one does, whoever runs it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,9 +17,16 @@ def address() -> str:
     return s3.fresh_bucket()
 
 
+@pytest.fixture(scope="module", params=["aws_lean", "aws_loop"])
+def host(request: pytest.FixtureRequest) -> str:
+    """Called by Amazon's runtime client, or run by the loop in its place."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture(scope="module")
-def predict(address: str) -> Iterator[Lambda]:
-    with deployed("predict", host="aws_lean", provider="s3", store=address) as running:
+def predict(address: str, host: str) -> Iterator[Lambda]:
+    with deployed("predict", host=host, provider="s3", store=address) as running:
         yield running
 
 
@@ -60,16 +67,16 @@ def test_head_is_get_without_the_body(predict: Lambda) -> None:
     assert (reply["statusCode"], reply["body"]) == (200, "")
 
 
-def test_a_line_has_the_fields_that_the_other_host_gives_it(address: str) -> None:
-    ours, theirs = (first(address, host, provider) for host, provider in (("aws_lean", "s3"), ("aws", "aws")))
+def test_a_line_has_the_fields_that_the_other_host_gives_it(address: str, host: str) -> None:
+    ours, theirs = first(address, host, "s3"), first(address, "aws", "aws")
 
     assert steady(ours.logged[0]) == steady(theirs.logged[0])
     assert ours.logged[0]["cold_start"] is True
     assert ours.logged[0]["function_request_id"] == "request-0"
 
 
-def test_its_metrics_are_the_other_hosts(address: str) -> None:
-    ours, theirs = (first(address, host, provider) for host, provider in (("aws_lean", "s3"), ("aws", "aws")))
+def test_its_metrics_are_the_other_hosts(address: str, host: str) -> None:
+    ours, theirs = first(address, host, "s3"), first(address, "aws", "aws")
 
     (mine,), (other,) = ([line for line in invocation.logged if "_aws" in line] for invocation in (ours, theirs))
     assert mine.keys() == other.keys()
@@ -119,8 +126,8 @@ def test_a_tick_is_taken(predict: Lambda) -> None:
     assert invocation.logged[-1]["message"]["at"] == "2022-03-22T18:59:43+00:00"
 
 
-def test_what_is_wrong_with_the_deployment_is_told_to_who_asks_first() -> None:
-    with deployed("predict", host="aws_lean", provider="s3", store="gs://flights") as broken:
+def test_what_is_wrong_with_the_deployment_is_told_to_who_asks_first(host: str) -> None:
+    with deployed("predict", host=host, provider="s3", store="gs://flights") as broken:
         invocation = broken(asked("GET", "/v2/models"))
 
     assert (invocation.error, invocation.why.split(":")[0]) == ("Misconfigured", "gs")

@@ -79,6 +79,12 @@ def test_a_function_is_told_no_more_than_it_needs(graph: Graph) -> None:
     assert set(settings_of(graph, "reconcile")) == {*plain, "SAMARA_JOBS", "SAMARA_CODE", "SAMARA_BUS"}
 
 
+def test_a_lean_function_starts_by_the_script_of_its_package(graph: Graph) -> None:
+    wrapped = {spec.name: settings_of(graph, spec.name).get("AWS_LAMBDA_EXEC_WRAPPER") for spec in CATALOGUE}
+
+    assert wrapped == {spec.name: "/var/task/start" if spec.lean else None for spec in CATALOGUE}
+
+
 def test_code_lies_where_its_content_says(graph: Graph) -> None:
     listed = {one.inputs["key"]: one.inputs["source"]["file"] for one in graph.of(OBJECT)}
 

@@ -154,6 +154,35 @@ def test_a_lean_function_brings_no_sdk_and_onnxruntime_as_a_library(unpacked: An
     assert packages.built("predict", "aws").modules in range(100, LEAN_MODULES)
 
 
+def test_a_lean_function_brings_the_program_that_lambda_starts() -> None:
+    with zipfile.ZipFile(packages.built("predict", "aws").path) as package:
+        start = package.getinfo("start")
+        script = package.read(start).decode()
+
+    assert start.external_attr >> 16 == 0o100755
+    assert script.startswith("#!/bin/sh\n")
+    assert 'exec "$1" -S -m samara.hosts.aws_loop' in script
+    assert not [entry for entry in package.infolist() if entry is not start and entry.external_attr >> 16 != 0o100644]
+
+
+def test_started_by_it_the_package_asks_lambda_for_events(unpacked: Any, tmp_path: Path) -> None:
+    folder = unpacked("predict")
+    (folder / "start").chmod(0o755)  # which Lambda keeps, and Python's `zipfile` does not
+    surroundings = {
+        "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1",
+        "AWS_LAMBDA_FUNCTION_NAME": "predict",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
+        "LAMBDA_TASK_ROOT": str(folder),
+        **Settings(provider="local", home=tmp_path, function="predict").environment(),
+    }
+
+    command = [folder / "start", dists.interpreter(packages.VERSION), "/var/runtime/bootstrap.py"]
+    ran = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)
+
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith("no more events from Lambda's Runtime API at 127.0.0.1:1: ")
+
+
 def test_what_a_lean_function_imports_on_demand_is_in_its_package(unpacked: Any) -> None:
     """But for Parquet bodies, which it refuses in a cloud: pyarrow weighs more than all else together."""
     folder = unpacked("predict")
@@ -216,13 +245,14 @@ def test_two_distributions_cannot_claim_the_same_file(tmp_path: Path) -> None:
 
 
 def test_an_archive_is_a_zip_of_what_was_given(tmp_path: Path) -> None:
-    content = [archive.entry("b/ä.txt", b"b" * 1000), archive.entry("a.txt", b"")]
+    content = [archive.entry("b/ä.txt", b"b" * 1000), archive.entry("a.txt", b"", archive.PROGRAM)]
 
     archive.write(tmp_path / "some.zip", content)
 
     with zipfile.ZipFile(tmp_path / "some.zip") as read:
         assert read.testzip() is None
         assert {name: read.read(name) for name in read.namelist()} == {"a.txt": b"", "b/ä.txt": b"b" * 1000}
+        assert [entry.external_attr >> 16 for entry in read.infolist()] == [0o100755, 0o100644]
     assert list(archive.read(tmp_path / "some.zip")) == content[::-1]
     assert archive.weight(content) == (tmp_path / "some.zip").stat().st_size
 

@@ -4,7 +4,8 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -27,12 +28,12 @@ def role() -> str:
 
 @pytest.fixture
 def deployed(role: str) -> Deployed:
-    """Deploys a module whose `handler` is the function; comes back with the function's ARN."""
+    """Deploys a module whose `handler` is the function, and programs; comes back with the function's ARN."""
 
-    def deploy(source: str, **settings: Any) -> str:
+    def deploy(source: str, programs: Mapping[str, str] = MappingProxyType({}), **settings: Any) -> str:
         given = {"Runtime": localstack.runtime(), "Timeout": 20, "MemorySize": 128, **settings}
         client, name = localstack.client("lambda"), f"function-{uuid4().hex[:8]}"
-        code = {"ZipFile": zipped({"module.py": source})}
+        code = {"ZipFile": zipped({"module.py": source}, programs)}
         made = client.create_function(FunctionName=name, Role=role, Handler="module.handler", Code=code, **given)
         client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.1})
         arn: str = made["FunctionArn"]
@@ -41,11 +42,15 @@ def deployed(role: str) -> Deployed:
     return deploy
 
 
-def zipped(files: dict[str, str]) -> bytes:
+def zipped(files: Mapping[str, str], programs: Mapping[str, str]) -> bytes:
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
         for name, text in files.items():
             archive.writestr(name, text)
+        for name, text in programs.items():
+            program = zipfile.ZipInfo(name)
+            program.external_attr = 0o100755 << 16
+            archive.writestr(program, text)
     return package.getvalue()
 
 

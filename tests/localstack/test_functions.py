@@ -2,6 +2,9 @@
 
 import json
 import re
+from typing import Any
+
+import pytest
 
 from tests.emulators import localstack
 from tests.localstack.conftest import Deployed, invoked, logged
@@ -101,3 +104,55 @@ def test_a_url_calls_it(deployed: Deployed) -> None:
     url = localstack.client("lambda").create_function_url_config(FunctionName=arn, AuthType="AWS_IAM")["FunctionUrl"]
 
     assert localstack.called(f"{url}v2/models", b"{}") == b"/v2/models"
+
+
+def wrapped(path: str) -> dict[str, Any]:
+    return {"Environment": {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": path}}}
+
+
+def test_a_wrapper_is_started_with_the_command_it_stands_for(deployed: Deployed) -> None:
+    arn = deployed(
+        "import os\ndef handler(event, context): return os.environ['GIVEN']",
+        {"start": '#!/bin/sh\nexport GIVEN="$#:${1##*/}:$2"\nexec "$@"\n'},
+        **wrapped("/var/task/start"),
+    )
+
+    assert invoked(arn) == "2:python:/var/runtime/bootstrap.py"
+
+
+def test_a_wrapper_may_put_a_module_of_the_package_in_the_clients_place(deployed: Deployed) -> None:
+    arn = deployed(
+        LOOP,
+        {"start": '#!/bin/sh\ncd "$LAMBDA_TASK_ROOT" && exec "$1" -S -m module\n'},
+        **wrapped("/var/task/start"),
+    )
+
+    assert invoked(arn, "first") == ["first", "package", "no boto3"]
+    assert invoked(arn, "second") == ["second", "package", "no boto3"]
+
+
+LOOP = """
+import json, os
+from http.client import HTTPConnection
+try:
+    import boto3
+except ModuleNotFoundError:
+    lacks = "no boto3"
+api = HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+at = "package" if os.path.exists("module.py") else os.getcwd()
+while True:
+    api.request("GET", "/2018-06-01/runtime/invocation/next")
+    event = api.getresponse()
+    said, request = json.dumps([json.load(event), at, lacks]), event.headers["Lambda-Runtime-Aws-Request-Id"]
+    api.request("POST", f"/2018-06-01/runtime/invocation/{request}/response", said)
+    api.getresponse().read()
+"""
+
+
+@pytest.mark.parametrize(("path", "status"), [("/var/task/elsewhere", 127), ("/var/task/module.py", 126)])
+def test_a_wrapper_that_is_missing_or_no_program_ends_the_start(deployed: Deployed, path: str, status: int) -> None:
+    arn = deployed(ECHO, **wrapped(path))
+
+    failed = invoked(arn)
+
+    assert (failed["errorType"], f"exit status {status}" in failed["errorMessage"]) == ("Runtime.ExitError", True)

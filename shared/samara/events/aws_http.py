@@ -12,7 +12,7 @@ from typing import Any
 from samara.core.strict import LARGEST
 from samara.events import HttpRequest, HttpResponse, Tick
 from samara.events.fields import field, in_base64, malformed
-from samara.events.http_head import headers_of, path_of, query_of, too_large
+from samara.events.http_head import LONGEST_HEADERS, MOST_HEADERS, headers_of, path_of, query_of, too_large
 
 METHOD = re.compile(r"[A-Z]{1,20}")
 TEXT = ("text/", "application/json", "image/svg+xml")
@@ -35,10 +35,23 @@ def request(payload: Any, at: datetime) -> HttpRequest:
         path=path_of(encoded(payload, "rawPath")),
         at=at,
         query=query_of(as_bytes(payload.get("rawQueryString", ""), "rawQueryString")),
-        headers=headers_of((as_bytes(name, "headers"), as_bytes(value, "headers")) for name, value in headers.items()),
+        headers=headers_in(headers),
         body=body_of(payload),
         caller=caller_of(payload),
     )
+
+
+def headers_in(given: Mapping[Any, Any]) -> dict[str, str]:
+    """By lower-case name. Lambda writes names so, and each only once: what is short and plain then needs no reading."""
+    try:
+        names, values = "".join(given), "".join(given.values())
+    except TypeError:  # not all of them are text
+        names, values = "", "\n"
+    plain = names.isascii() and values.isascii() and names.isprintable() and values.isprintable()
+    short = len(given) <= MOST_HEADERS and len(names) + len(values) <= LONGEST_HEADERS
+    if plain and short and names == names.lower() and not ("content-length" in given and "transfer-encoding" in given):
+        return {name: value.strip() for name, value in given.items()}
+    return headers_of((as_bytes(name, "headers"), as_bytes(value, "headers")) for name, value in given.items())
 
 
 def body_of(payload: Any) -> bytes:

@@ -48,6 +48,8 @@ known_path = lru_cache(1_024)(read_path)
 
 def query_of(raw: bytes) -> dict[str, str]:
     """The query's fields; of one given twice, the last counts."""
+    if not raw:
+        return {}
     if len(raw) > LONGEST_QUERY:
         raise Rejected("query", f"has {len(raw):,} bytes; {LONGEST_QUERY:,} are the most", code="long_path")
     try:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 from samara import catalogue
@@ -23,15 +24,32 @@ SECURITY = {
 }
 
 
-def addressed(functions: Catalogue, request: HttpRequest) -> Function | HttpResponse:
-    """The function that is to answer, or the answer for which none need run."""
-    function = catalogue.answering(functions, request.path)
+Addressee = Function | HttpResponse  # who is to answer, or the answer for which nobody need run
+
+
+def addressed(functions: Catalogue, request: HttpRequest) -> Addressee:
+    return addressee(functions, request.method, request.path)
+
+
+def addressees(functions: Catalogue) -> Callable[[HttpRequest], Addressee]:
+    """As `addressed`, in one catalogue. It knows those who ask again, but by paths so long that few fill the memory."""
+    known = lru_cache(1_024)(partial(addressee, functions))
+
+    def find(request: HttpRequest) -> Addressee:
+        method, path = request.method, request.path
+        return known(method, path) if len(path) < 200 else addressee(functions, method, path)
+
+    return find
+
+
+def addressee(functions: Catalogue, method: str, path: str) -> Addressee:
+    function = catalogue.answering(functions, path)
     if function is None:
-        raise unknown(request.path)
-    allowed = methods(function, request.path)
-    if request.method == "OPTIONS":
+        raise unknown(path)
+    allowed = methods(function, path)
+    if method == "OPTIONS":
         return HttpResponse(204, b"", {"allow": ", ".join(allowed)})
-    if request.method not in allowed:
+    if method not in allowed:
         return refusal(405, "bad_method", f"use {' or '.join(allowed)} here", {"allow": ", ".join(allowed)})
     return function
 
@@ -73,17 +91,19 @@ def failure(error: Exception, about: dict[str, Any]) -> HttpResponse:
 
 
 def secured(response: HttpResponse) -> HttpResponse:
-    return response._replace(headers={**SECURITY, **response.headers})
+    return HttpResponse(response.status, response.body, {**SECURITY, **response.headers})
 
 
 def answered(
-    functions: Catalogue, read: Callable[[], HttpRequest], run: Callable[[Function, HttpRequest], Any]
+    find: Callable[[HttpRequest], Addressee],
+    read: Callable[[], HttpRequest],
+    run: Callable[[Function, HttpRequest], Any],
 ) -> HttpResponse:
     """The response to what `read` gives, whatever happens."""
     request = None
     try:
         request = read()
-        found = addressed(functions, request)
+        found = find(request)
         if isinstance(found, HttpResponse):
             return secured(found)
         return secured(response_of(found, run(found, got(request))))

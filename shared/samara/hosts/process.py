@@ -57,16 +57,23 @@ class Process:
             event = error
         self.take(event)
 
-    def answer(self, read: Callable[[], HttpRequest]) -> HttpResponse:
-        """The response to what `read` gives, whatever happens."""
-        return http.answered(self.functions, read, self._run)
+    def answer(self, read: Callable[[], HttpRequest], *, alone: bool = False) -> HttpResponse:
+        """The response to what `read` gives, whatever happens. It goes `alone` where requests come one at a time."""
+        return http.answered(self._find, read, self._run if alone else self._run_with_others)
+
+    def _run_with_others(self, function: Function, request: HttpRequest) -> Any:
+        if request.method == "POST" and function.name == self.function.name and (gathered := self._gathered):
+            return gathered(request)
+        return self._run(function, request)
 
     def _run(self, function: Function, request: HttpRequest) -> Any:
         if function.name != self.function.name:
             raise http.unknown(request.path)  # another function's, at an address of its own
-        if request.method == "POST" and (gathered := self._gathered):
-            return gathered(request)
         return self._handler(request, self._acting)
+
+    @cached_property
+    def _find(self) -> Callable[[HttpRequest], http.Addressee]:
+        return http.addressees(self.functions)
 
     @cached_property
     def _handler(self) -> Handler[Any]:

@@ -55,7 +55,7 @@ def tables(said: Mapping[str, Any]) -> Iterator[Figures]:
         )
     if said.get("lambda"):
         figures = {"first_ms": "first response, ms", "p50_us": "warm p50, µs"}
-        yield of_rounds("AWS Lambda's runtime client, batch 1", said["lambda"], figures, "plain handler, orjson")
+        yield of_rounds("AWS Lambda's Runtime API, batch 1", said["lambda"], figures, "plain handler, orjson")
     yield of_goals(list(goals(said)))
 
 
