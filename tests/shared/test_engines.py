@@ -3,6 +3,7 @@
 import array
 import logging
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -650,3 +651,31 @@ def test_no_thread_is_started_before_a_limit_is_set() -> None:
     said = subprocess.run([sys.executable, "-c", THREADS], input=layer(), capture_output=True, check=True)
 
     assert said.stdout.split() == [b"1", b"2"]
+
+
+ASKED = """
+import sys
+from samara import engines
+from samara.core.tensors import Value
+session = engines.load(sys.stdin.buffer.read(), engine=sys.argv[1])
+session.run({"x": Value("FP32", (1, 3), bytes(12))})
+"""
+
+
+@pytest.mark.parametrize("engine", [engines.LEAN, engines.PACKAGE])
+def test_nobody_is_told_of_the_models_that_are_loaded(engine: str, tmp_path: Path) -> None:
+    """ONNX Runtime would, from release 1.29 on, and keeps what it has yet to tell in the home folder."""
+    surroundings = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+
+    subprocess.run([sys.executable, "-c", ASKED, engine], input=layer(), env=surroundings, check=True)
+
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_who_wants_it_told_may_say_so() -> None:
+    program = "import os, samara; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    surroundings = {**os.environ, "ORT_DISABLE_TELEMETRY": "0"}
+
+    said = subprocess.run([sys.executable, "-c", program], env=surroundings, capture_output=True, check=True, text=True)
+
+    assert said.stdout.strip() == "0"
