@@ -70,7 +70,8 @@ class Stack(Part):
     `project` is the Google Cloud project, the Azure subscription or, if it is to be held to one, the AWS account.
     `callers` may call the functions that answer HTTP, beside the account itself: principals in the cloud's own words.
     `keep_days` is how long overwritten and deleted objects can be brought back, `log_days` how long logs are kept.
-    `concurrency` bounds how many of each function run at once. `packages` names packages that were built before.
+    `concurrency` bounds how many of each function run at once. With `parquet`, predict reads bodies in Parquet too: its
+    package is twice as heavy then, and takes longer to start. `packages` names packages that were built before.
     Without `precompile` no Python of the stack's version is needed here, and each cold start is slower.
     """
 
@@ -89,6 +90,7 @@ class Stack(Part):
     tags: dict[str, str] = {}
     protect: bool = True
     precompile: bool = True
+    parquet: bool = False
     packages: Path | None = None
 
     @model_validator(mode="after")

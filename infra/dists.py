@@ -32,11 +32,15 @@ PLATFORMS = {"x86_64": f"x86_64-{LIBC}", "arm64": f"aarch64-{LIBC}"}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a package is to run. `machine` is x86_64 or arm64, in the words of the clouds."""
+    """Where a package is to run, and whether predict is to read Parquet there.
+
+    `machine` is x86_64 or arm64, in the words of the clouds.
+    """
 
     cloud: str
     python: str
     machine: str
+    parquet: bool = False
 
     @property
     def uv(self) -> tuple[str, ...]:

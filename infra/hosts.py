@@ -18,6 +18,7 @@ class Host(NamedTuple):
     wrapper: str = ""
 
 
+READER = "predict"  # who reads Parquet where that is wanted, and can do without
 WRAPPER = "start"  # its name in the zip
 LOOP = """#!/bin/sh
 # Lambda gives its interpreter, and the program of its runtime client, in whose place ours runs. Without `site`: all
@@ -37,7 +38,7 @@ def host_of(function: Function, cloud: str) -> Host:
     return LEAN.get(cloud, HOSTS[cloud]) if function.lean else HOSTS[cloud]
 
 
-def extras(package: str, cloud: str) -> tuple[str, ...]:
+def extras(package: str, cloud: str, *, parquet: bool = False) -> tuple[str, ...]:
     """The extras of the package of that name. A job has no host, and needs what the cloud's provider does."""
     hosted = {function.name: host_of(function, cloud).extra for function in CATALOGUE}
-    return package, hosted.get(package, cloud)
+    return package, hosted.get(package, cloud), *(("parquet",) if parquet and package == READER else ())

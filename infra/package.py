@@ -31,6 +31,7 @@ __all__ = ["Package", "Target", "build", "build_all"]
 
 LAMBDA_UNZIPPED, UNZIPPED = 262_144_000, 400_000_000  # Lambda's limit, with all layers, and ours where none is as low
 JOB_ZIP_MB, JOB_UNZIPPED = 200, 800_000_000  # fetched once for a training, onto a machine with a disk
+PARQUET_ZIP_MB = 40  # what predict may have more where it is to read Parquet
 MB = 10**6
 OUT = ROOT / "build"
 PYTHON = "3.13"
@@ -87,7 +88,7 @@ def build(name: str, target: Target, out: Path, precompile: bool = True) -> Pack
         raise Misconfigured(name, f"no such package; there are {', '.join(names())}")
     compiler = dists.interpreter(target.python) if precompile else ""
     content, parts = assembled(name, target, compiler)
-    held_to_sizes(name, content, parts, budget(name, target.cloud))
+    held_to_sizes(name, content, parts, budget(name, target))
     path = folder(target, out) / f"{name}.zip"
     archive.write(path, content)
     with path.open("rb") as file:
@@ -96,19 +97,20 @@ def build(name: str, target: Target, out: Path, precompile: bool = True) -> Pack
     if not proof.runs_here(target):
         return package
     loaded = proof.imported(path, name, target)
-    held_to_modules(name, loaded, budget(name, target.cloud))
+    held_to_modules(name, loaded, budget(name, target))
     return replace(package, modules=len(loaded))
 
 
 def assembled(name: str, target: Target, compiler: str) -> tuple[list[Entry], list[Part]]:
     """All that is in the package, and the distributions among it."""
-    wanted = [line for line in dists.requirements(hosts.extras(name, target.cloud)) if not line.startswith(FRAMEWORK)]
+    extras = hosts.extras(name, target.cloud, parquet=target.parquet)
+    wanted = [line for line in dists.requirements(extras) if not line.startswith(FRAMEWORK)]
     parts = dists.parts(wanted, target, compiler, name)
     return [*code(compiler), *front(name, target), *vendored(parts, name, target)], parts
 
 
 def folder(target: Target, out: Path) -> Path:
-    return out / f"{target.cloud}-python{target.python}-{target.machine}"
+    return out / f"{target.cloud}-python{target.python}-{target.machine}{'-parquet' * target.parquet}"
 
 
 @cache
@@ -158,13 +160,14 @@ def vendored(parts: Sequence[Part], name: str, target: Target) -> Iterator[Entry
             yield entry.below(below)
 
 
-def budget(name: str, cloud: str) -> Budget:
+def budget(name: str, target: Target) -> Budget:
     """What the catalogue allows, and the cloud."""
     if name.endswith("-job"):
         return Budget(JOB_ZIP_MB * MB, JOB_UNZIPPED, sys.maxsize)
     function = named(CATALOGUE, name)
-    unzipped = LAMBDA_UNZIPPED if cloud == "aws" else UNZIPPED
-    return Budget(function.zip_mb * MB, unzipped, function.modules)
+    unzipped = LAMBDA_UNZIPPED if target.cloud == "aws" else UNZIPPED
+    more = PARQUET_ZIP_MB if target.parquet and name == hosts.READER else 0
+    return Budget((function.zip_mb + more) * MB, unzipped, function.modules)
 
 
 def held_to_sizes(name: str, content: Sequence[Entry], parts: Sequence[Part], allowed: Budget) -> None:
@@ -194,7 +197,7 @@ def held_to_modules(name: str, loaded: list[str], allowed: Budget) -> None:
 def table(packages: Sequence[Package]) -> str:
     lines = [f"{'package':<12}{'MB zipped':>16}{'MB unzipped':>18}{'modules':>14}"]
     for one in packages:
-        may = budget(one.name, one.target.cloud)
+        may = budget(one.name, one.target)
         modules = f"{one.modules} of {may.modules}" if may.modules < sys.maxsize else str(one.modules)
         zipped, unzipped = (
             f"{one.zipped / MB:.1f} of {may.zipped // MB}",
@@ -212,9 +215,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--python", default=PYTHON, help=f"of the cloud's runtime; {PYTHON}")
     parser.add_argument("--only", metavar="NAME", choices=names(), help="one package instead of all")
     parser.add_argument("--out", type=Path, default=OUT, help="where to; build/")
+    parser.add_argument("--parquet", action="store_true", help="have predict read Parquet bodies: twice as heavy")
     parser.add_argument("--no-precompile", action="store_true", help="leave bytecode out: slower starts")
     given = parser.parse_args(arguments)
-    target, precompile = Target(given.cloud, given.python, given.machine), not given.no_precompile
+    target, precompile = Target(given.cloud, given.python, given.machine, given.parquet), not given.no_precompile
     try:
         if given.only:
             built = [build(given.only, target, given.out, precompile)]

@@ -31,4 +31,4 @@ def packaged(stack: config.Stack) -> Packages:
         return prebuilt(stack.packages)
     from infra.package import OUT, Target, build_all  # noqa: PLC0415  # who brings packages needs nothing to build them
 
-    return build_all(Target(stack.cloud, stack.python, stack.machine), OUT, stack.precompile)
+    return build_all(Target(stack.cloud, stack.python, stack.machine, stack.parquet), OUT, stack.precompile)

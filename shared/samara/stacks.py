@@ -73,5 +73,6 @@ def settings(cloud: str, region: str) -> str:
           # samara:jobs: {{gpu: none, {"" if cloud == "azure" else "spot: true, "}max_vcpus: 64, time_limit_s: 86400}}
           # samara:budget: {{usd: 50, email: you@example.com}}
           # samara:keep_days: 30               # how long what was overwritten can be brought back
+          # samara:parquet: true               # predict reads bodies in Parquet too, and takes longer to start
           # samara:protect: false              # so that `pulumi destroy` may take the bucket too
         """)

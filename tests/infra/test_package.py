@@ -8,6 +8,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def test_every_package_starts_alone(name: str, cloud: str) -> None:
     built = packages.built(name, cloud)
 
     assert built.modules, "nobody saw it start"
-    assert built.modules <= package.budget(name, cloud).modules
+    assert built.modules <= package.budget(name, here(cloud)).modules
     assert built.digest == digest(built.path.read_bytes())
 
 
@@ -71,7 +72,7 @@ def test_every_function_is_small_enough_for_where_it_goes(target: Target) -> Non
     weighed = {name: package.assembled(name, target, "") for name in FUNCTIONS}
 
     for name, (content, parts) in weighed.items():
-        package.held_to_sizes(name, content, parts, package.budget(name, target.cloud))
+        package.held_to_sizes(name, content, parts, package.budget(name, target))
     megabytes = {name: archive.weight(content) / 10**6 for name, (content, _) in weighed.items()}
     assert max(megabytes[name] for name in CONTROL) < 30
     assert megabytes["predict"] < 60
@@ -184,7 +185,7 @@ def test_started_by_it_the_package_asks_lambda_for_events(unpacked: Any, tmp_pat
 
 
 def test_what_a_lean_function_imports_on_demand_is_in_its_package(unpacked: Any) -> None:
-    """But for Parquet bodies, which it refuses in a cloud: pyarrow weighs more than all else together."""
+    """But for Parquet bodies, which it refuses unless it is built for them: pyarrow weighs as much as all else."""
     folder = unpacked("predict")
     modules = [f"functions.predict.{file.stem}" for file in sorted((folder / "functions/predict").glob("*.py"))]
     modules.remove("functions.predict.parquet_rows")
@@ -192,6 +193,27 @@ def test_what_a_lean_function_imports_on_demand_is_in_its_package(unpacked: Any)
     ran = proof.alone(folder, here("aws"), {}, proof.PROGRAM, *modules)
 
     assert ran.returncode == 0, ran.stderr
+
+
+PARQUET_ROWS = """
+import sys
+sys.path[:0] = sys.argv[1].split(":")
+from functions.predict import parquet_rows
+with open(sys.argv[2], "rb") as file:
+    print(parquet_rows.Table(file.read()).columns(["metal"]))
+"""
+
+
+def test_built_for_it_predict_reads_parquet(tmp_path: Path) -> None:
+    target, body = replace(here("aws"), parquet=True), tmp_path / "coins.parquet"
+    body.write_bytes(parquet(coins(3)))
+
+    built = package.build("predict", target, tmp_path / "out")
+
+    assert built.unzipped < LAMBDA_LIMIT
+    zipfile.ZipFile(built.path).extractall(tmp_path / "predict")
+    ran = proof.alone(tmp_path / "predict", target, {}, PARQUET_ROWS, str(body))
+    assert ran.stdout.strip() == str({"metal": coins(3)["metal"].to_pylist()}), ran.stderr
 
 
 def test_a_package_too_heavy_is_refused_and_what_makes_it_so_is_named() -> None:
