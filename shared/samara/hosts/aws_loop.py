@@ -9,7 +9,6 @@ Lambda starts it by the wrapper script of `infra.hosts`. Without that, Amazon's 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper
 """
 
-import gc
 import json
 import os
 import sys
@@ -18,10 +17,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from samara.hosts import garbage
 from samara.hosts.aws_api import BROKEN, Api, Reply
 
 SAME = b"lambda-runtime-invocation-id"  # said back, by which Lambda knows a late answer from that of another try
-YOUNG = 20_000  # objects before a look for cycles, of which events make none
 TRACE = "_X_AMZN_TRACE_ID"
 Answer = Callable[[bytes, "Invocation"], bytes]
 
@@ -38,12 +37,10 @@ class Invocation(NamedTuple):
 def main() -> None:
     api = Api(os.environ["AWS_LAMBDA_RUNTIME_API"])
     about = os.environ["AWS_LAMBDA_FUNCTION_NAME"], os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
-    gc.disable()  # until all is loaded
+    garbage.rest()  # until all is loaded
     try:
         answer, end = loaded(api)
-        gc.freeze()  # what is loaded by now stays
-        gc.enable()
-        gc.set_threshold(YOUNG, 50, 100)
+        garbage.resume()
         while True:
             take(api.next(), api, answer, about)
             end()

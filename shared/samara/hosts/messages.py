@@ -80,7 +80,7 @@ def head_of(method: bytes, version: str, lines: Sequence[Line]) -> Head:
 def address_of(target: bytes) -> tuple[str, dict[str, str]]:
     """The path and the query that a target names."""
     path, _, query = target.partition(b"?")
-    return path_of(path), query_of(query) if query else {}
+    return path_of(path), query_of(query)
 
 
 def encoded(response: HttpResponse, *, keeps: bool = True, bodiless: bool = False) -> bytes:

@@ -3,11 +3,11 @@
 With `LOG_LEVEL=WARNING` it is silent about what goes well: captures tell that anyway.
 """
 
-import gc
+from samara.hosts import garbage
 
 
 def main() -> None:
-    gc.disable()  # until it serves: while modules load nothing is garbage, and looking takes a tenth of a start
+    garbage.rest()  # until it serves
     from samara.hosts import alone  # noqa: PLC0415  # now
 
     alone.from_surroundings()

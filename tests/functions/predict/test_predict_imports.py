@@ -38,7 +38,7 @@ ANSWERING = {
 }  # fmt: skip
 ON_LAMBDA = {
     "samara.events.aws_http", "samara.events.fields", "samara.events.http_head", "samara.hosts.aws_api",
-    "samara.hosts.aws_lean", "samara.hosts.aws_loop",
+    "samara.hosts.aws_lean", "samara.hosts.aws_loop", "samara.hosts.garbage",
 }  # fmt: skip
 STORES = {
     "s3": {
