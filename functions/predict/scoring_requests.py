@@ -1,7 +1,7 @@
 """Asking for a whole batch to be answered, and where that stands. Imported only when somebody does.
 
 A request pins what the answers depend on and writes it under scorings/, which wakes `score`; so the same request,
-however often it comes, is one scoring and one job.
+however often it comes, is one scoring and one job. One that failed stays so until somebody asks for it `again`.
 """
 
 import json
@@ -17,7 +17,7 @@ from samara.core.records import ModelVersion, Scores, Scoring, ScoringPlan, Vali
 from samara.errors import NotFound, Rejected
 from samara.events import HttpRequest
 
-FIELDS = ("dataset", "batch")
+FIELDS = {"dataset": str, "batch": str, "again": bool}
 
 
 def answered(route: Route, event: HttpRequest, app: App) -> tuple[int, dict[str, Any]]:
@@ -34,7 +34,7 @@ def submitted(model: str, version: str, body: bytes, at: datetime, app: App) -> 
     `version` is a number, an alias, or empty for the champion. Without a batch, the newest accepted one of the
     dataset is meant. `NotFound` where there is no such thing, `Rejected` when the request makes no sense.
     """
-    dataset, batch = asked(body)
+    dataset, batch, again = asked(body)
     record = version_of(keys.named(model, "model"), version, app)
     key, validation = validated(dataset, batch, app)
     plan = ScoringPlan(
@@ -44,9 +44,10 @@ def submitted(model: str, version: str, body: bytes, at: datetime, app: App) -> 
         contract=validation.contract,
         parts=validation.parts,
     )
+    plan = last_try(model, plan, app, again=again)
     scoring = Scoring(
         made_by=app.maker,
-        made_from=(plan.version, plan.validation),
+        made_from=(plan.version, plan.validation, *((plan.after,) if plan.after else ())),
         model=model,
         version=record.version,
         dataset=dataset,
@@ -56,6 +57,22 @@ def submitted(model: str, version: str, body: bytes, at: datetime, app: App) -> 
         noted={"at": at.isoformat()},
     )
     return told(app.write(keys.scoring(model, plan.scoring), scoring), app)
+
+
+def last_try(model: str, plan: ScoringPlan, app: App, *, again: bool) -> ScoringPlan:
+    """The plan of the newest try, or `again` of one after it if that one failed.
+
+    It follows from the failure, so that two who want another try at once want the same one.
+    """
+    while True:
+        key = keys.scores(keys.scoring(model, plan.scoring))
+        scores = app.find(Scores, key)
+        if scores is None or scores.status == "succeeded":
+            return plan
+        another = plan.model_copy(update={"after": scores.link(key)})
+        if not again and app.find(Scoring, keys.scoring(model, another.scoring)) is None:
+            return plan
+        plan = another
 
 
 def state(model: str, scoring_id: str, app: App) -> dict[str, Any]:
@@ -83,23 +100,27 @@ def told(scoring: Scoring, app: App) -> dict[str, Any]:
     if scores:
         parts = [{"key": keys.blob(part.digest), "rows": part.rows, "size": part.size} for part in scores.parts]
         said |= {"rows": scores.rows, "refused_rows": scores.refused_rows, "parts": parts}
-        said |= {"why": scores.why} if scores.why else {}
+        said |= {"why": f'{scores.why}; ask with "again": true to have it tried once more'} if scores.why else {}
     return said
 
 
-def asked(body: bytes) -> tuple[str, str]:
-    """The dataset and the batch, which may be empty, that a request names."""
+def asked(body: bytes) -> tuple[str, str, bool]:
+    """The dataset and the batch, which may be empty, that a request names, and whether a failure is to be repeated."""
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
         said = None
-    if not isinstance(said, dict) or set(said) - set(FIELDS) or not all(isinstance(one, str) for one in said.values()):
-        why = 'send {"dataset": "…"} as JSON, and "batch": "…" for another batch than the newest'
+    if not isinstance(said, dict) or any(type(one) is not FIELDS.get(name) for name, one in said.items()):
+        why = (
+            'send {"dataset": "…"} as JSON, "batch": "…" for another batch than the newest, and "again": true to have '
+            "tried once more what failed"
+        )
         raise Rejected("body", why, code="bad_body")
     if "dataset" not in said:
         raise Rejected("body", "has no dataset; name the one whose batch is to be answered", code="bad_body")
     batch = said.get("batch", "")
-    return keys.named(said["dataset"], "dataset"), keys.named(batch, "batch") if batch else ""
+    dataset = keys.named(said["dataset"], "dataset")
+    return dataset, keys.named(batch, "batch") if batch else "", said.get("again", False)
 
 
 def version_of(model: str, wanted: str, app: App) -> ModelVersion:

@@ -246,13 +246,14 @@ def train(settings: Settings, model: str, reason: str) -> None:
 @click.option("--dataset", default="", help="Whose batch. Default: the dataset it was trained on.")
 @click.option("--batch", default="", help="Which batch. Default: the newest accepted one.")
 @click.option("--version", default="", help="Who answers: a number or an alias. Default: the champion.")
+@click.option("--again", is_flag=True, help="Try once more what has failed.")
 @click.option("--wait", is_flag=True, help="Until it is done. Ends with 1 when it fails.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Wait, and put the answers into this folder."
 )
 @in_project
 def score(
-    settings: Settings, model: str, *, dataset: str, batch: str, version: str, wait: bool, out: Path | None
+    settings: Settings, model: str, *, dataset: str, batch: str, version: str, again: bool, wait: bool, out: Path | None
 ) -> None:
     """Have MODEL answer every row of a batch, as Parquet in the bucket. Asked again, it is the same work.
 
@@ -260,7 +261,7 @@ def score(
     """
     from samara import app, console
 
-    answer = console.ask_for_scores(settings, model, dataset, batch, version)
+    answer = console.ask_for_scores(settings, model, dataset, batch, version, again=again)
     if (wait or out) and not console.wait_for_scores(app.build(settings), answer, out):
         raise click.exceptions.Exit(1)
 

@@ -201,9 +201,12 @@ def ask_for_training(settings: Settings, model: str, reason: str) -> None:
     out.print(Text.assemble(FINE, said))
 
 
-def ask_for_scores(settings: Settings, model: str, dataset: str, batch: str, version: str) -> dict[str, Any]:
+def ask_for_scores(
+    settings: Settings, model: str, dataset: str, batch: str, version: str, *, again: bool
+) -> dict[str, Any]:
     """Have a batch answered. Gives where that stands, as `predict` tells it."""
-    wanted = {"dataset": dataset or admin.dataset_of(build(settings), model), **({"batch": batch} if batch else {})}
+    wanted: dict[str, Any] = {"dataset": dataset or admin.dataset_of(build(settings), model), "again": again}
+    wanted |= {"batch": batch} if batch else {}
     path = f"/v2/models/{keys.named(model, 'model')}{f'/versions/{version}' if version else ''}/batch"
     answer = (asked_here if settings.provider == "local" else decided_here)(settings, path, json.dumps(wanted).encode())
     if "error" in answer:
@@ -221,7 +224,7 @@ def wait_for_scores(app: App, answer: dict[str, Any], folder: Path | None) -> bo
         while (scores := app.find(Scores, answer["scores"])) is None:
             time.sleep(LOOK_S)
     if scores.status == "failed":
-        out.print(Text.assemble(WRONG, f" failed: {scores.why}"))
+        out.print(Text.assemble(WRONG, f" failed: {scores.why}; --again has it tried once more"))
         return False
     seconds = scores.noted.get("seconds")
     left = f", {scores.refused_rows:,} of them without an answer" if scores.refused_rows else ""

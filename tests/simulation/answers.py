@@ -1,7 +1,7 @@
 """What must be true of answers when all is quiet: of predictions, of whole batches, and of what is made of captures."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -47,9 +47,20 @@ def every_batch_asked_about_is_answered_once(found: Found) -> Iterator[str]:
         scores = found.at(keys.scores(key))
         if isinstance(scores, Scores) and not answers_all(scores, scoring):
             yield f"{keys.scores(key)} is {scores.status}, with {scores.rows} rows and the reason {scores.why!r}"
-    for (version, batch), count in Counter((one.version, one.batch) for one in found.scorings.values()).items():
-        if count > 1:
-            yield f"v{version} answers the batch {batch} {count} times"
+    for (version, batch), tries in tried(found).items():
+        unfailed = [key for key in tries if getattr(found.at(keys.scores(key)), "status", "") != "failed"]
+        if len(unfailed) > 1:
+            yield f"v{version} answers the batch {batch} {len(unfailed)} times"
+        if len({found.scorings[key].plan.after for key in tries}) < len(tries):
+            yield f"v{version} was to try the batch {batch} twice after the same failure"
+
+
+def tried(found: Found) -> dict[tuple[int, str], list[str]]:
+    """The scorings of each batch by each version."""
+    by_batch = defaultdict(list)
+    for key, scoring in found.scorings.items():
+        by_batch[scoring.version, scoring.batch].append(key)
+    return by_batch
 
 
 def told_so(said: Mapping[str, Any], scoring: Scoring, scores: Scores) -> bool:

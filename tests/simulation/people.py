@@ -154,8 +154,8 @@ class People:
     def look(self, page: str) -> None:
         self.insist("dashboard for somebody", HttpRequest("GET", page, BEGIN), lambda _: None, 60.0)
 
-    def score(self, number: int, version: str) -> None:
-        """Ask for a whole batch to be answered; later look what came of it, once."""
+    def score(self, number: int, version: str, *, again: bool) -> None:
+        """Ask for a whole batch to be answered, `again` if that failed; later look what came of it, once."""
         name = f"score for client {number}"
 
         def told(response: HttpResponse) -> str:
@@ -167,7 +167,7 @@ class People:
             later_s = Dice(self.world.seed, name).about(900.0)
             self.insist(f"{name}, later", look, told, 60.0, delay_s=later_s)
 
-        self.insist(name, post(f"{PATH}{version}/batch", {"dataset": DATASET}), taken, 120.0)
+        self.insist(name, post(f"{PATH}{version}/batch", {"dataset": DATASET, "again": again}), taken, 120.0)
 
     def promote(self, who: str) -> None:
         self._order(who, "promoted", self._promoted)

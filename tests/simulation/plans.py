@@ -139,7 +139,8 @@ class Plans:
     def _batch(self, number: int, after_s: float) -> None:
         version = self.dice.among(VERSIONS)
         what = f"client {number} asks {version.rpartition('/')[2] or 'whoever answers'} for a whole batch"
-        self._perhaps(what, after_s, partial(self.people.score, number, version))
+        ask = partial(self.people.score, number, version, again=self.dice.chance(0.5))
+        self._perhaps(what, after_s, ask)
 
     def _strike(self, period: Period, after_s: float, times: int) -> None:
         def struck() -> None:

@@ -343,18 +343,22 @@ class DriftReport(Record):
 
 
 class ScoringPlan(Value):
-    """Everything that answering a batch depends on: a version with its model, a validation with its rows."""
+    """Everything that answering a batch depends on: a version with its model, a validation with its rows.
+
+    `after` are the scores of a try that failed, after which somebody wanted another one.
+    """
 
     version: Link
     artifact: Hex
     validation: Link
     contract: Hex
     parts: tuple[Part, ...]
+    after: Link | None = None
 
     @property
     def scoring(self) -> str:
         """The id of the scoring that carries this plan out: its digest, so the same plan is the same scoring."""
-        return short(canonical(self.model_dump(mode="json")).decode())
+        return short(canonical(self.model_dump(mode="json", exclude_none=True)).decode())
 
 
 class Scoring(Record):

@@ -175,6 +175,34 @@ def test_asked_for_twice_it_is_one_scoring_and_one_job(
     assert whole.find(Submission, keys.submission(keys.scoring("real", first["scoring"])))
 
 
+def test_what_failed_is_tried_once_more_for_who_asks_again(acting_as: Acting, mint: Mint, whole: App) -> None:
+    mint.live(fragile())
+    mint.batch(pa.table({"serial": range(2), "weight": [50.0, 60.0]}))
+    once_more = json.dumps({"dataset": "coins", "again": True}).encode()
+    first = ask(acting_as)
+    failed = carried_out(first, whole)
+
+    idly, second, at_once = ask(acting_as), ask(acting_as, once_more), ask(acting_as, once_more)
+
+    assert failed.status == "failed"
+    assert (idly["scoring"], idly["status"]) == (first["scoring"], "failed")
+    assert '"again": true' in idly["why"]
+    assert second == at_once, "two who want another try want the same one"
+    assert (second["scoring"] != first["scoring"], second["status"]) == (True, "submitted")
+    assert ask(acting_as) == second, "and it is the one that counts from then on"
+    scoring = whole.read(Scoring, keys.scoring("real", second["scoring"]))
+    assert failed.link(first["scores"]) in scoring.made_from
+
+
+def test_what_succeeded_is_not_tried_again(acting_as: Acting, mint: Mint, whole: App) -> None:
+    mint.live()
+    mint.batch(coins(10))
+    said = ask(acting_as)
+    carried_out(said, whole)
+
+    assert ask(acting_as, b'{"dataset": "coins", "again": true}')["scoring"] == said["scoring"]
+
+
 def test_what_has_its_scores_is_not_submitted_again(
     acting_as: Acting, mint: Mint, whole: App, jobs: MemoryJobs
 ) -> None:
@@ -254,6 +282,7 @@ def test_the_answers_lead_back_to_the_version_and_the_data(acting_as: Acting, mi
         (b"[]", 'send {"dataset"'),
         (b'{"dataset": 1}', 'send {"dataset"'),
         (b'{"dataset": "coins", "rows": "5"}', 'send {"dataset"'),
+        (b'{"dataset": "coins", "again": "yes"}', 'send {"dataset"'),
         (b'{"batch": "0123456789abcdef"}', "has no dataset"),
         (b'{"dataset": "../runs"}', "not a dataset name"),
         (b'{"dataset": "coins", "batch": "../../x"}', "not a batch name"),
