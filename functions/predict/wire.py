@@ -131,10 +131,10 @@ def repeated(body: bytes, model: str) -> Asked | None:
     """
     start = body.find(DATA) + len(DATA)
     end = body.find(b"]", start) + 1
-    if start < len(DATA) or not end or start + len(body) - end > REMEMBERED or b'"id"' in body:
+    if start < len(DATA) or not end or start + len(body) - end > REMEMBERED:
         return None
-    known = around(body[:start], body[end:], model)
-    if known is None:
+    before, after = body[:start], body[end:]
+    if b'"id"' in before or b'"id"' in after or (known := around(before, after, model)) is None:
         return None
     ((name, (datatype, shape, _)),) = known.inputs
     try:

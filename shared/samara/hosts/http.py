@@ -27,12 +27,8 @@ SECURITY = {
 Addressee = Function | HttpResponse  # who is to answer, or the answer for which nobody need run
 
 
-def addressed(functions: Catalogue, request: HttpRequest) -> Addressee:
-    return addressee(functions, request.method, request.path)
-
-
 def addressees(functions: Catalogue) -> Callable[[HttpRequest], Addressee]:
-    """As `addressed`, in one catalogue. It knows those who ask again, but by paths so long that few fill the memory."""
+    """`addressee` in one catalogue. Who asks again is known, unless by a path so long that a few fill the memory."""
     known = lru_cache(1_024)(partial(addressee, functions))
 
     def find(request: HttpRequest) -> Addressee:
@@ -43,6 +39,7 @@ def addressees(functions: Catalogue) -> Callable[[HttpRequest], Addressee]:
 
 
 def addressee(functions: Catalogue, method: str, path: str) -> Addressee:
+    """Who is to answer a request, or `Rejected` where nobody has that address."""
     function = catalogue.answering(functions, path)
     if function is None:
         raise unknown(path)

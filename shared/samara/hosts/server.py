@@ -22,9 +22,8 @@ from samara.catalogue import Catalogue, Function
 from samara.core.strict import shown
 from samara.entry import Handler
 from samara.errors import Misconfigured, Rejected
-from samara.events import HttpRequest
 from samara.hosts.connection import IDLE_S, PATIENCE_S, Connection, Room, Turn
-from samara.hosts.http import addressed, failure
+from samara.hosts.http import addressee, failure
 from samara.hosts.messages import Head, Line, address_of, head_of
 from samara.hosts.ways import Apart, Both, Loading, Together, Way, Workers
 
@@ -60,7 +59,7 @@ class Desk:
         try:
             head.path, head.query = address_of(target)
             same_site(head, anywhere=self._routes.anywhere)
-            found = addressed(self._routes.functions, HttpRequest(head.method, head.path, self._routes.clock()))
+            found = addressee(self._routes.functions, head.method, head.path)
         except Exception as error:  # noqa: BLE001  # whatever it is, whoever asked gets an answer
             found = failure(error, {"method": shown(head.method), "path": shown(head.path)})
         if isinstance(found, Function):
