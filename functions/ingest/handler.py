@@ -13,7 +13,7 @@ The upload stays where it is.
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,8 @@ def opened(key: str, source: Measured, folder: Path, stack: ExitStack) -> tuple[
     if formats.is_parquet(head):
         while piece := stream.read(MB):
             spool.write(piece)
-        return formats.Format.PARQUET, parquet_rows.blocks(spool, source.size, LIMITS)
+        blocks = stack.enter_context(closing(parquet_rows.blocks(spool, source.size, LIMITS)))
+        return formats.Format.PARQUET, blocks
     packing = formats.packing(head)
     plain = text(stream, source, packing, LIMITS)
     kind = formats.of_text(plain.peek(formats.HEAD), key)

@@ -83,6 +83,14 @@ def asked(content_type: str, body: bytes, specs: Sequence[Spec], sheet: Sheet | 
     return Rows(given, told.size, columns, flags.by_row, flags.left_out, told.ignored, told.id)
 
 
+def id_of(content_type: str, body: bytes) -> str:
+    """The client's id in a body, whatever else is wrong with it, or `Rejected` where that cannot be told."""
+    if media_type(content_type) != JSON:
+        return ""
+    said = parsed(body)
+    return client_id(said.get("id", "")) if isinstance(said, dict) else ""
+
+
 class Flags:
     """The flags of each row, as many as are told in one answer."""
 
@@ -102,8 +110,7 @@ class Flags:
 
 def read(content_type: str, body: bytes, sheet: Sheet) -> Told:
     """What was sent, in whatever form."""
-    headers = {"content-type": content_type} if content_type else {}
-    kind = strict.media_type(headers, JSON, CSV, *PARQUET)
+    kind = media_type(content_type)
     if kind == JSON:
         return from_json(parsed(body), sheet)
     if kind == CSV:
@@ -113,6 +120,10 @@ def read(content_type: str, body: bytes, sheet: Sheet) -> Told:
         ignored = admitted(list(cells_by_name), count, sheet)
         return Told(cells_by_name, count, ignored)
     return from_parquet(body, sheet)
+
+
+def media_type(content_type: str) -> str:
+    return strict.media_type({"content-type": content_type} if content_type else {}, JSON, CSV, *PARQUET)
 
 
 def from_parquet(body: bytes, sheet: Sheet) -> Told:

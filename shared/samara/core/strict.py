@@ -12,7 +12,7 @@ from samara.errors import Rejected
 
 LARGEST = 6 << 20  # bytes: what every cloud's functions take in one request
 DEEPEST = 32  # a tensor of rank 30 inside a request
-TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)  # strings, even unclosed, and brackets outside
+TOKENS = rb'(?s)"(?:[^"\\]++|\\.)*+"?|[\[\]{}]'  # strings, even unclosed, and brackets outside
 
 
 def asked(headers: Mapping[str, str], body: bytes) -> Any:
@@ -68,7 +68,7 @@ def too_deep(data: bytes) -> bool:
     if data.count(b"[") + data.count(b"{") <= DEEPEST:
         return False
     depth = 0
-    for token in TOKENS.finditer(data):
+    for token in re.finditer(TOKENS, data):
         letter = token[0]
         if letter in (b"[", b"{"):
             depth += 1

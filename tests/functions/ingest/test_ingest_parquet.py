@@ -1,16 +1,22 @@
 """Parquet: types kept, footers judged first and never believed."""
 
 import io
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from functions.ingest import parquet_rows
+from functions.ingest.limits import LIMITS
+from samara.child import Child
 from samara.core.records import Batch, Quarantine
+from samara.errors import Unavailable
 
 BatchOf = Callable[[str, bytes], Batch]
 RefusalOf = Callable[[str, bytes], Quarantine]
@@ -150,3 +156,75 @@ def test_texts_whose_size_cannot_be_told_are_refused(codes_of: CodesOf) -> None:
     data = parquet(table, use_dictionary=False, column_encoding={"a": "DELTA_BYTE_ARRAY"})
 
     assert codes_of("a.parquet", data) == ["unsupported_type"]
+
+
+def test_a_file_that_ends_the_process_reading_it_is_refused_and_nothing_else_ends(refusal_of: RefusalOf) -> None:
+    """Its footer counts definition levels of a column that it says has none: pyarrow cannot be asked of that."""
+    optional, required = b"\x25\x02\x18\x01a", b"\x25\x00\x18\x01a"  # as Thrift writes what a column is
+    data = parquet(pa.table({"a": [1.5] * 50}))
+
+    refused = refusal_of("a.parquet", data.replace(optional, required, 1))
+
+    (reason,) = refused.reasons
+    assert reason.code == "bad_parquet"
+    assert reason.why.endswith("write the file again and upload all of it")
+
+
+limited = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing limits the memory of a process")
+
+
+@limited
+def test_a_page_that_unpacks_to_more_than_its_footer_says_takes_no_more_memory_than_it_may(codes_of: CodesOf) -> None:
+    texts = pa.table({"a": ["x" * 600_000_000]})
+    data = parquet(texts, use_dictionary=False, compression="zstd", write_statistics=False)
+    group = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0)
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    lie = data[footer:]
+    for claimed in (group.total_byte_size, group.column(0).total_uncompressed_size):
+        lie = lie.replace(varint(2 * claimed), b"\x82" + b"\x80" * 3 + b"\0")
+
+    assert codes_of("a.parquet", data[:footer] + lie) == ["parquet_memory"]
+
+
+@limited
+def test_texts_whose_lengths_claim_to_be_any_number_take_no_more_memory_than_they_may(codes_of: CodesOf) -> None:
+    table, encoding = pa.table({"a": ["abc"] * 1000}), {"a": "DELTA_LENGTH_BYTE_ARRAY"}
+    data = parquet(table, use_dictionary=False, column_encoding=encoding, compression="none", write_statistics=False)
+    lengths = varint(128) + varint(4) + varint(1000)
+    all_alike = varint(1 << 30) + varint(4) + varint(300_000_000) + bytes(6)
+
+    at = data.index(lengths)
+
+    assert codes_of("a.parquet", data[:at] + all_alike + data[at + len(all_alike) :]) == ["parquet_memory"]
+
+
+def varint(number: int) -> bytes:
+    """As Thrift writes a number that is not negative."""
+    return bytes([number & 127 | 128]) + varint(number >> 7) if number > 127 else bytes([number])
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Iterator[Any]:
+    with (tmp_path / "good").open("w+b") as file:
+        file.write(GOOD)
+        yield file
+
+
+def test_a_reader_that_was_ended_from_outside_is_not_the_files_fault(
+    good: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_rows, "PROGRAM", "import os; os.kill(os.getpid(), 9)")
+
+    with pytest.raises(Unavailable, match="SIGKILL"):
+        next(parquet_rows.blocks(good, len(GOOD), LIMITS))
+
+
+def test_who_wants_no_more_rows_leaves_no_reader_behind(good: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = Child(parquet_rows.PROGRAM)
+    monkeypatch.setattr(parquet_rows, "Child", lambda _program: child)
+    rows = parquet_rows.blocks(good, len(GOOD), LIMITS)
+    next(rows)
+
+    rows.close()
+
+    assert child.process.poll() is not None

@@ -4,7 +4,8 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from struct import pack, unpack
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.predict import rows
+from functions.predict import parquet_rows, rows
 from functions.predict.rows import Rows
 from samara import scoring
 from samara.core.sheet import Column, Seen, Sheet, Target
@@ -61,10 +62,24 @@ def refusal(body: bytes, kind: str = "application/json", sheet: Sheet | None = S
     return caught.value
 
 
-def parquet(table: pa.Table) -> bytes:
+PARQUET = "application/x-parquet"
+
+
+def parquet(table: pa.Table, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    pq.write_table(table, buffer)
+    pq.write_table(table, buffer, **options)
     return buffer.getvalue()
+
+
+@contextmanager
+def memory() -> Iterator[pa.MemoryPool]:
+    """What Arrow takes from now on."""
+    usual = pa.default_memory_pool()
+    pa.set_memory_pool(counting := pa.proxy_memory_pool(usual))
+    try:
+        yield counting
+    finally:
+        pa.set_memory_pool(usual)
 
 
 def test_a_row_becomes_one_tensor_for_each_column() -> None:
@@ -252,6 +267,103 @@ def test_csv_that_cannot_be_read_says_where(body: bytes, subject: str, code: str
 )
 def test_parquet_that_cannot_be_read_is_refused(body: bytes, code: str) -> None:
     assert refusal(body, "application/x-parquet").code == code
+
+
+LONG = "A" * 60_000
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([LONG.encode()] * 1000),
+        pa.array([LONG.encode()] * 1000, pa.binary(len(LONG))),
+        pa.array([[LONG]] * 1000),
+        pa.array([{"code": LONG}] * 1000),
+    ],
+    ids=lambda values: str(values.type)[:20],
+)
+def test_parquet_columns_that_could_unpack_to_anything_are_refused_before_they_do(values: pa.Array) -> None:
+    """The file keeps the value once; for each of its rows it would be copied."""
+    body = parquet(pa.table({"carrier": values}))
+
+    with memory() as taken:
+        error = refusal(body, "application/x-parquet")
+
+    assert (error.subject, error.code) == ("carrier", "bad_value")
+    assert taken.max_memory() < 1_000_000, "of 60 MB"
+
+
+def test_one_text_in_thousands_of_rows_of_parquet_takes_the_room_of_one() -> None:
+    for texts in (pa.array([LONG] * 1000), pa.array([LONG] * 1000, pa.string_view())):
+        (column,) = parquet_rows.Table(parquet(pa.table({"carrier": texts}))).columns(["carrier"]).values()
+
+        assert len(column) == 1000
+        assert len({id(text) for text in column}) == 1
+
+
+def test_of_parquet_no_more_rows_are_decoded_than_its_footer_says_first() -> None:
+    """How many there are in all stands before the groups of rows, each of which says its own."""
+    million, one = b"\x16\x80\x89\x7a", b"\x16\x82\x80\x00"  # as Thrift writes them
+    body = parquet(pa.table({"distance": pa.nulls(1_000_000, pa.int64())}))
+    footer = len(body) - 8 - int.from_bytes(body[-8:-4], "little")
+    table = parquet_rows.Table(body[:footer] + body[footer:].replace(million, one, 1))
+
+    with memory() as taken, pytest.raises(Rejected) as caught:
+        table.columns(["distance"])
+
+    assert (table.count, caught.value.code) == (1, "bad_parquet")
+    assert taken.max_memory() < 1_000_000, "of 8 MB"
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_of_parquet_pages_no_more_is_unpacked_than_they_say_whatever_the_footer_says(version: str) -> None:
+    texts = pa.table({"carrier": ["A" * 300_000_000]})
+    body = parquet(texts, use_dictionary=False, compression="zstd", write_statistics=False, data_page_version=version)
+    claimed = pq.ParquetFile(io.BytesIO(body)).metadata.row_group(0).total_byte_size
+    footer = len(body) - 8 - int.from_bytes(body[-8:-4], "little")
+    lie = body[footer:].replace(varint(2 * claimed), b"\x82" + b"\x80" * 3 + b"\0")
+    assert pq.ParquetFile(io.BytesIO(body[:footer] + lie)).metadata.row_group(0).total_byte_size == 1
+
+    with memory() as taken:
+        error = refusal(body[:footer] + lie, "application/x-parquet")
+
+    assert (error.subject, error.code) == ("body", "too_large")
+    assert taken.max_memory() < 1_000_000, "of 300 MB"
+
+
+def varint(number: int) -> bytes:
+    """As Thrift writes a number that is not negative."""
+    return bytes([number & 127 | 128]) + varint(number >> 7) if number > 127 else bytes([number])
+
+
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_parquet_text_in_an_encoding_that_is_not_read_is_named_with_the_way_out(encoding: str) -> None:
+    table = pa.table({"carrier": ["AA", "UA"], "distance": [1, 2]})
+
+    error = refusal(parquet(table, use_dictionary=False, column_encoding={"carrier": encoding}), PARQUET)
+
+    assert (error.subject, error.code) == ("carrier", "bad_value")
+    assert f"{encoding}, which is not read here; write it PLAIN or with a dictionary" in error.why
+
+
+def test_a_parquet_decimal_wider_than_any_is_refused_before_it_is_read() -> None:
+    """Each of the 10,000 rows would be as long as the only value in the file, before somebody saw it is no number."""
+    with memory() as taken:
+        error = refusal(wide_decimal(60_000, 10_000), PARQUET)
+
+    assert (error.subject, error.code) == ("distance", "bad_value")
+    assert taken.max_memory() < 1_000_000, "of 600 MB"
+
+
+def wide_decimal(width: int, rows: int) -> bytes:
+    values = pa.DictionaryArray.from_arrays(
+        pa.array([0] * rows, pa.int32()), pa.array([b"0" * width], pa.binary(width))
+    )
+    body = parquet(pa.table({"distance": values}), compression="zstd", write_statistics=False, store_schema=False)
+    footer = len(body) - 8 - int.from_bytes(body[-8:-4], "little")
+    is_decimal = b"\x25\x0a\x15\x04\x15\x14"  # of ten digits, two of them behind the point, as Thrift writes it
+    changed = body[footer:-8].replace(b"\x08distance", b"\x08distance" + is_decimal, 1)
+    return body[:footer] + changed + len(changed).to_bytes(4, "little") + b"PAR1"
 
 
 def test_where_there_is_no_pyarrow_parquet_is_refused_and_the_way_out_named() -> None:
