@@ -23,7 +23,8 @@ WRAPPER = "start"  # its name in the zip
 LOOP = """#!/bin/sh
 # Lambda gives its interpreter, and the program of its runtime client, in whose place ours runs. Without `site`: all
 # that is imported is in the package, or Python's own.
-cd "$LAMBDA_TASK_ROOT" && exec "$1" -S -m samara.hosts.aws_loop
+start="from samara.hosts import swift; swift.begin(); from samara.hosts import aws_loop; aws_loop.main()"
+cd "$LAMBDA_TASK_ROOT" && exec "$1" -S -c "$start"
 """
 HOSTS = {
     "aws": Host("samara.hosts.aws", "aws", "aws"),

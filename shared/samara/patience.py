@@ -1,6 +1,5 @@
 """How long to stand back before one tries again: at random, so that nobody stays last, and longer each time."""
 
-import random
 import time
 
 SHORTEST_S, LONGEST_S = 0.002, 5.0
@@ -8,7 +7,9 @@ SHORTEST_S, LONGEST_S = 0.002, 5.0
 
 def stand_back(attempt: int, first_s: float = SHORTEST_S, most_s: float = LONGEST_S) -> None:
     """Sleep up to `first_s` after attempt 0, doubling to `most_s`."""
-    time.sleep(random.uniform(0, min(first_s * 2**attempt, most_s)))  # noqa: S311  # nothing is guarded by it
+    from random import uniform  # noqa: PLC0415  # few ever need it, and each start would wait for it
+
+    time.sleep(uniform(0, min(first_s * 2**attempt, most_s)))  # noqa: S311  # nothing is guarded by it
 
 
 class Queue:

@@ -14,7 +14,7 @@ from tests.benchmarks.predict.goals import goals
 from tests.benchmarks.predict.report import markdown, printed
 
 HERE = {one.name: replace(one, environment="") for one in CONTENDERS}  # nothing is installed for a test
-FLOOR, SAMARA = HERE["floor"], HERE["samara"]
+BINARY, SAMARA = HERE["samara-binary"], HERE["samara"]
 
 
 def broken(place: Place) -> tuple[list[str], dict[str, str]]:
@@ -23,18 +23,18 @@ def broken(place: Place) -> tuple[list[str], dict[str, str]]:
 
 def test_a_round_measures_who_answers_and_says_who_does_not(tmp_path: Path) -> None:
     absent = Contender("ray", "a server that does not start", "", broken, patience_s=10)
-    plan = Plan((FLOOR, SAMARA, absent), ("servers",), rounds=1, seconds=0.1, folder=tmp_path)
+    plan = Plan((BINARY, SAMARA, absent), ("servers",), rounds=1, seconds=0.1, folder=tmp_path)
 
     said = run(plan, lambda *_: None)
 
     seen = said["servers"][0]
-    assert seen["floor"]["many_answers"] > 0, seen["floor"]
-    assert seen["samara"]["many_answers"] > 0, seen["samara"]
-    assert not seen["floor"]["many_failures"] + seen["samara"]["many_failures"]
+    assert seen["samara-binary"].get("many_answers"), seen["samara-binary"]
+    assert seen["samara"].get("many_answers"), seen["samara"]
+    assert not seen["samara-binary"]["many_failures"] + seen["samara"]["many_failures"]
     assert "the model is gone" in seen["ray"]["log"]
     page = markdown(said)
     assert SAMARA.what in page
-    assert FLOOR.what in page
+    assert BINARY.what in page
     assert "FAILED" in page
     printed(said, Console(quiet=True))
     over_ray = next(goal for goal in goals(said) if "ray" in goal.what)

@@ -1,12 +1,14 @@
 """What came of an event, in one word and one line, wherever it ran."""
 
+import gc
 import json
 import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -82,6 +84,28 @@ def test_one_word_says_whether_it_is_tried_again(
 
     assert (said["outcome"], said["level"]) == (outcome, level)
     assert said.get("error") == (type(error).__name__ if error else None)
+
+
+@pytest.mark.parametrize("error", [Rejected, ZeroDivisionError])
+def test_what_a_failed_event_held_is_freed_before_anybody_looks_for_garbage(whole: App, error: type[Exception]) -> None:
+    class Body:
+        """What was sent."""
+
+    held = []
+
+    def run(_event: Event, _app: App) -> None:
+        body = Body()
+        held.append(ref(body))
+        raise error("x")
+
+    gc.disable()
+    try:
+        with suppress(error):
+            Handler(run, (HttpRequest,))(ASKED, whole)
+
+        assert held[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_a_line_names_the_write_it_is_about(line: Callable[..., dict[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """The server, over real sockets: what it gives to functions and when, what it says back, and how it ends."""
 
+import gc
 import json
 import re
 import signal
@@ -9,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +29,8 @@ from samara.entry import Handler, on_http
 from samara.errors import Misconfigured
 from samara.events import HttpRequest, HttpResponse
 from samara.hosts import connection, ways
+from samara.hosts.connection import Connection
+from samara.hosts.loop import Stream
 from samara.hosts.messages import encoded
 from samara.hosts.server import Routes, Server
 from samara.providers.memory import MemoryJobs, MemoryStore
@@ -139,6 +142,7 @@ def chunked(body: bytes) -> bytes:
     return head + chunks + b"0\r\nX-Trailer: ignored\r\n\r\n"
 
 
+MUCH = b"x" * 6_000_000  # more than the system keeps for a client that does not read
 LAST = post(b"last", b"/group", b"Connection: close")
 
 
@@ -202,6 +206,25 @@ def test_a_call_without_end_is_answered_for_and_others_are_served_meanwhile(serv
 
         assert meanwhile.status_code == 200
         assert b'"code":"timeout"' in rest(wire)
+
+
+def test_who_comes_while_no_call_ends_is_not_left_waiting(server: Server, group: Group) -> None:
+    group.free.clear()
+    stuck = []
+    for _ in range(ways.WORKERS):
+        stuck.append(dialled(server))
+        stuck[-1].sendall(post(b"", b"/group", b"Connection: close"))
+        group.entered.acquire(timeout=10)
+
+    got = said(server, LAST)
+    again = said(server, LAST)
+    group.free.set()
+
+    assert b'"code":"timeout"' in got
+    assert b'"code":"timeout"' in again
+    assert [statuses(rest(wire)) for wire in stuck] == [[503]] * ways.WORKERS
+    time.sleep(0.2)
+    assert bodies(said(server, LAST)) == ["last"], "once they have ended, it answers again"
 
 
 def test_pipelined_requests_are_answered_in_turn_whoever_answers(server: Server) -> None:
@@ -348,6 +371,36 @@ def test_a_client_that_waits_for_leave_to_send_gets_it_in_its_turn(server: Serve
     assert statuses(got) == [200, 100, 200]
 
 
+def test_leave_to_send_comes_in_its_turn_even_to_who_was_slow_to_take_the_answers_before(server: Server) -> None:
+    with closing(dialled(server)) as wire:
+        wire.sendall(post(MUCH) + post(b"next"))
+        time.sleep(0.5)
+        wire.sendall(post(b"abc", b"/group", b"Expect: 100-continue", b"Connection: close")[:-3])
+        time.sleep(0.2)
+        got = b""
+        while b"100 Continue" not in got:
+            got += wire.recv(1 << 20)
+        wire.sendall(b"abc")
+        got += rest(wire)
+
+    assert statuses(got) == [200, 200, 100, 200]
+
+
+def test_who_does_not_take_the_answer_cannot_stay_by_asking_for_more(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "CLOGGED_S", 1)
+    with closing(dialled(server)) as wire:
+        wire.sendall(post(MUCH))
+        time.sleep(0.5)
+        wire.sendall(GET)
+        time.sleep(2.5)
+        got = rest(wire)
+
+    assert statuses(got) == [200]
+    assert len(got) < len(MUCH), "the rest was not kept for them"
+
+
 def test_leave_to_send_is_not_given_for_what_is_refused(server: Server) -> None:
     asks = b"POST /group HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
 
@@ -402,6 +455,61 @@ def test_no_more_is_held_than_there_is_room_for(server: Server, group: Group, mo
     assert statuses(said(server, LAST)) == [200], "what has left has made room"
 
 
+def test_who_announces_much_takes_room_only_for_what_has_come(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MOST_BYTES", 1_000)
+    announced = [b"Content-Length: 900", b"Transfer-Encoding: chunked"]
+    idle = [dialled(server) for _ in range(10)]
+    for number, wire in enumerate(idle):
+        wire.sendall(b"POST /group HTTP/1.1\r\nHost: localhost\r\n" + announced[number % 2] + b"\r\n\r\n")
+    time.sleep(0.3)
+
+    got = said(server, post(b"x" * 500) + LAST)
+    full = said(server, chunked(b"x" * 1_200))
+    again = said(server, post(b"x" * 500) + LAST)
+
+    assert statuses(got) == statuses(again) == [200, 200]
+    assert statuses(full) == [503]
+    assert b'"code":"busy"' in full
+    for wire in idle:
+        wire.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://localhost/group?a=b", 200),
+        ("HTTP://127.0.0.1:80/group", 200),
+        ("http://evil.example/group", 400),
+        ("http://localhost@evil.example/group", 400),
+        ("http:///group", 400),
+        ("ftp://localhost/group", 400),
+        ("http://localhost", 404),
+    ],
+)
+def test_a_target_may_name_the_host_and_is_believed_before_the_header(server: Server, target: str, status: int) -> None:
+    got = said(server, f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+
+    assert statuses(got) == [status]
+
+
+@pytest.mark.parametrize("host", ["999.1.1.1", "192.0.2.1", "no.such.host.invalid"])
+def test_an_address_that_is_not_ours_is_refused_by_name(routes: Routes, host: str) -> None:
+    with pytest.raises(Misconfigured, match=rf"^{re.escape(host)}: is no address of this machine"):
+        Server(routes, 0, host)
+
+
+def test_a_connection_that_rests_holds_nothing_of_what_it_was_asked(server: Server) -> None:
+    before = psutil.Process().memory_info().rss
+    with ExitStack() as stack:
+        for _ in range(40):
+            wire = stack.enter_context(closing(dialled(server)))
+            wire.sendall(post(MUCH))
+            while not wire.recv(1 << 20).endswith(b"}"):
+                pass
+
+        assert psutil.Process().memory_info().rss - before < 120_000_000, "of 240 MB"
+
+
 def test_stopping_finishes_what_runs_and_hangs_up_on_the_others(routes: Routes, group: Group) -> None:
     server = Server(routes).start()
     group.free.clear()
@@ -442,17 +550,47 @@ def test_elsewhere_than_on_loopback_any_name_will_do_but_not_another_sites_page(
     assert (welcome.status_code, foreign.status_code) == (200, 403)
 
 
-def test_without_libuv_it_answers_all_the_same(routes: Routes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "uvloop", None)
+def test_a_connection_that_is_over_leaves_nothing_to_the_garbage_collector(server: Server) -> None:
+    said(server, TALK)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            said(server, TALK)
+        deadline = time.monotonic() + 10
+        while there(Connection) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
-    with Server(routes).start() as server:
-        got = said(server, TALK)
+        assert there(Connection) == there(Stream) == 0
+    finally:
+        gc.enable()
 
-    assert bodies(got) == ["one", "two", "", "x" * 50, "", "last"]
+
+def there(kind: type) -> int:
+    return sum(type(one) is kind for one in gc.get_objects())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no ulimit")
+def test_whoever_finds_no_room_is_let_in_once_others_have_left(tmp_path: Path) -> None:
+    environment = {"SAMARA_HOME": str(tmp_path), "PORT": "0", "PATH": "/usr/bin:/bin"}
+    command = ["/bin/sh", "-c", f"ulimit -n 40; exec {sys.executable} -m samara.hosts.serve"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        url = json.loads(process.stderr.readline())["serving"]
+        port = int(url.rpartition(":")[2])
+        many = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
+        full = process.stderr.readline()
+        for one in many:
+            one.close()
+
+        assert httpx.get(f"{url}/v2/health/live", timeout=10).status_code == 200
+        process.terminate()
+        process.communicate(timeout=20)
+    assert "no connections are let in for a moment" in full
 
 
 def test_the_process_loads_no_more_than_it_needs_and_ends_when_told(tmp_path: Path) -> None:
-    heavy = ("click", "pydantic", "numpy", "email", "h11", "uvicorn")
+    heavy = ("asyncio", "click", "email", "h11", "numpy", "pydantic", "ssl", "uvicorn", "uvloop")
     program = (
         "import sys; from samara.hosts import serve; sys.argv = ['serve']; serve.main(); "
         f"print([name for name in {heavy} if name in sys.modules])"

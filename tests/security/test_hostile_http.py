@@ -190,6 +190,7 @@ def test_a_hostile_body_is_refused_in_words(client: httpx.Client, name: str) -> 
         ({"inference-header-content-length": "5"}, VALID, 400),
         ({"origin": "http://evil.example"}, VALID, 403),
         ({"origin": "null"}, VALID, 403),
+        ({"origin": "http://["}, VALID, 403),
         ({"sec-fetch-site": "cross-site"}, VALID, 403),
         ({"host": "evil.example"}, VALID, 400),
         ({"host": "127.0.0.1.evil.example"}, VALID, 400),

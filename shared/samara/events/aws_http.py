@@ -3,8 +3,8 @@
 Who asks waits for what reading them loads, so that is nothing but Python's own.
 """
 
+import base64
 import re
-from base64 import b64encode
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -91,7 +91,7 @@ def reply(response: HttpResponse, *, without_body: bool = False) -> dict[str, An
     return {
         "statusCode": response.status,
         "headers": dict(response.headers),
-        "body": body.decode() if plain else b64encode(body).decode(),
+        "body": body.decode() if plain else base64.b64encode(body).decode(),
         "isBase64Encoded": not plain,
     }
 

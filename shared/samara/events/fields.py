@@ -1,7 +1,6 @@
 """JSON that a cloud hands over, field by field, and nothing loaded for it. Pure."""
 
-from base64 import b64decode
-from binascii import Error as NotBase64
+import base64
 from typing import Any
 
 from samara.errors import Rejected
@@ -18,6 +17,6 @@ def field(value: Any, name: str) -> Any:
 
 def in_base64(text: str, what: str) -> bytes:
     try:
-        return b64decode(text, validate=True)
-    except (NotBase64, ValueError) as error:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:  # of which binascii's is one
         raise malformed(what, "is not base64") from error

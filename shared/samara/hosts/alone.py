@@ -11,7 +11,7 @@ from samara.app import build
 from samara.entry import log
 from samara.errors import Misconfigured
 from samara.events import HttpRequest, HttpResponse
-from samara.hosts import garbage
+from samara.hosts import swift
 from samara.hosts.server import LOOPBACK, Routes, Server, now
 from samara.settings import Settings, from_environment
 
@@ -43,7 +43,7 @@ def until_told(server: Server) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.soon())
     log.info(json.dumps({"serving": server.url}))
-    garbage.resume()
+    swift.done()
     server.run()
 
 

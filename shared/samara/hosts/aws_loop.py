@@ -1,4 +1,4 @@
-"""What runs a lean function on Lambda in place of Amazon's runtime client: `python -m samara.hosts.aws_loop`.
+"""What runs a lean function on Lambda in place of Amazon's runtime client.
 
 An answer takes two thirds of the time that it takes by the client. It costs less itself, and it answers before it logs:
 Lambda lets a process run until that asks for its next event, so whoever waits for an answer need not wait for its line.
@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from samara.hosts import garbage
+from samara.hosts import swift
 from samara.hosts.aws_api import BROKEN, Api, Reply
 
 SAME = b"lambda-runtime-invocation-id"  # said back, by which Lambda knows a late answer from that of another try
@@ -37,10 +37,10 @@ class Invocation(NamedTuple):
 def main() -> None:
     api = Api(os.environ["AWS_LAMBDA_RUNTIME_API"])
     about = os.environ["AWS_LAMBDA_FUNCTION_NAME"], os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
-    garbage.rest()  # until all is loaded
+    swift.begin()
     try:
         answer, end = loaded(api)
-        garbage.resume()
+        swift.done()
         while True:
             take(api.next(), api, answer, about)
             end()

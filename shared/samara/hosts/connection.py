@@ -3,11 +3,11 @@
 Requests of one connection run one after the other; those of different connections meet in `samara.hosts.ways`.
 """
 
-import asyncio
 import re
 from collections import deque
 from datetime import datetime
 from math import inf
+from time import monotonic
 from typing import Any, Protocol
 
 import httptools
@@ -18,6 +18,7 @@ from samara.errors import Rejected
 from samara.events import HttpRequest, HttpResponse
 from samara.events.http_head import LONGEST_HEADERS, too_large
 from samara.hosts.http import failure
+from samara.hosts.loop import Stream
 from samara.hosts.messages import CONTINUE, LONGEST_TARGET, Head, Line, Said, encoded
 
 PATIENCE_S = 10.0  # for a request's headers, and again for its body
@@ -47,12 +48,19 @@ class Room:
         self._requests = 0
         self._bytes = 0
 
-    def enter(self, cost: int) -> bool:
-        """Whether there is room for one more request with a body of at most `cost` bytes; if so, it is taken."""
-        if self._requests >= MOST_AT_ONCE or self._bytes + cost > MOST_BYTES:
+    def enter(self, size: int = 0) -> bool:
+        """Whether there is room for one more request, so much of whose body has come; if so, it is taken."""
+        if self._requests >= MOST_AT_ONCE or not self.hold(size):
             return False
         self._requests += 1
-        self._bytes += cost
+        return True
+
+    def hold(self, size: int) -> bool:
+        """Whether there is room for so much more of bodies; if so, it is taken. Not before it has come: else, a few who
+        announce much and send nothing would leave no room for anybody."""
+        if self._bytes + size > MOST_BYTES:
+            return False
+        self._bytes += size
         return True
 
     def leave(self, cost: int) -> None:
@@ -129,6 +137,10 @@ class Turn:
             connection.answered(self, response)
 
 
+def busy() -> HttpResponse:
+    return refusal(503, "busy", "too many requests at once; try again", {"retry-after": "1"})
+
+
 class Refused(Exception):
     """Ends the reading of a request that is answered before it was read to its end."""
 
@@ -136,13 +148,12 @@ class Refused(Exception):
         self.response = response
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """Reads by llhttp, which is fed what arrives and calls back the `on_…` below."""
 
-    def __init__(self, room: Room, answers: Answers, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, room: Room, answers: Answers) -> None:
         self._room = room
         self._answers = answers
-        self._now = loop.time
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: Any = None
         self._turns: deque[Turn] = deque()
@@ -166,10 +177,10 @@ class Connection(asyncio.Protocol):
 
     # what the event loop calls
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Stream) -> None:
         self._transport = transport
         self._room.connections.add(self)
-        self.due = self._now() + self._room.patience_s
+        self.due = monotonic() + self._room.patience_s
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -179,16 +190,16 @@ class Connection(asyncio.Protocol):
         if len(self._turns) > AHEAD and not self._paused:
             self._paused = True
             self._transport.pause_reading()
-            self.due = inf
+            self._await(inf)
 
     def _said_before(self, data: bytes) -> bool:
         """Whether this is a whole request with a head that was read before; if so, it is taken."""
         end = data.find(HEAD_ENDS) + len(HEAD_ENDS)
         head = self._room.known(data, end)
-        if head is None or not self._room.enter(head.cost):
+        if head is None or not self._room.enter(len(data) - end):
             return False
         self._messages += 1
-        self._complete(Turn(self, head, data[end:], keeps=True, cost=head.cost))
+        self._complete(Turn(self, head, data[end:], keeps=True, cost=len(data) - end))
         return True
 
     def _parse(self, data: bytes) -> None:
@@ -215,14 +226,17 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._clogged = True
-        self.due = self._now() + CLOGGED_S
+        self.due = monotonic() + CLOGGED_S
 
     def resume_writing(self) -> None:
         self._clogged = False
-        self._rest()
-        self._go_on()
+        if self._turns:
+            self._await(inf)
+            self._go_on()
+        else:
+            self._rest()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # why does not matter
+    def connection_lost(self) -> None:
         self._room.connections.discard(self)
         self._hung_up = self._deaf = True
         self.due = inf
@@ -239,7 +253,7 @@ class Connection(asyncio.Protocol):
         self._lines = []
         self._body = b""
         if not self._paused:
-            self.due = self._now() + self._room.patience_s
+            self._await(self._room.patience_s)
 
     def on_url(self, part: bytes) -> None:
         self._target += part
@@ -262,15 +276,19 @@ class Connection(asyncio.Protocol):
             return
         if head.answer is not None and head.length != 0:
             raise Refused(head.answer)
-        if head.cost > LARGEST:
+        if (head.length or 0) > LARGEST:
             raise too_large(LARGEST)
-        if not self._room.enter(head.cost):
-            raise Refused(refusal(503, "busy", "too many requests at once; try again", {"retry-after": "1"}))
-        self._cost = head.cost
+        if not self._room.enter():
+            raise Refused(busy())
+        self._cost = 0
         if head.length != 0:
             self._await_body(head)
 
     def on_body(self, part: bytes) -> None:
+        if self._cost is not None:
+            if not self._room.hold(len(part)):
+                raise Refused(busy())
+            self._cost += len(part)
         if not self._body:
             self._body = part
             return
@@ -288,13 +306,14 @@ class Connection(asyncio.Protocol):
         self._doing = IDLE
         self._owes_continue = False
         self._deaf = not keeps
-        self._complete(Turn(self, self._head, bytes(self._body), keeps=keeps, cost=cost))
+        body, self._body = bytes(self._body), b""  # which is the turn's now, however long the connection lasts
+        self._complete(Turn(self, self._head, body, keeps=keeps, cost=cost))
 
     # what comes of it
 
     def _complete(self, turn: Turn) -> None:
         """A request is read to its end."""
-        self.due = inf
+        self._await(inf)
         self._turns.append(turn)
         if not self._running:
             self._go_on()
@@ -355,6 +374,11 @@ class Connection(asyncio.Protocol):
         elif not self._turns:
             self._rest()
 
+    def _await(self, seconds: float) -> None:
+        """Wait so long for what the client says next; but who does not take what it asked for is waited for already."""
+        if not self._clogged:
+            self.due = monotonic() + seconds
+
     def _rest(self) -> None:
         """Everything read so far is answered."""
         if self._paused:
@@ -365,11 +389,11 @@ class Connection(asyncio.Protocol):
             self._transport.write(CONTINUE)
         if self._clogged or self._running or self._hung_up:
             return
-        self.due = self._now() + (self._room.patience_s if self._doing else self._room.idle_s)
+        self.due = monotonic() + (self._room.patience_s if self._doing else self._room.idle_s)
 
     def _await_body(self, head: Head) -> None:
         if not self._paused:
-            self.due = self._now() + self._room.patience_s
+            self._await(self._room.patience_s)
         if head.waits:
             self._owes_continue = bool(self._turns)
             if not self._turns:
@@ -416,10 +440,10 @@ class Connection(asyncio.Protocol):
             if self._paused:
                 self._paused = False
                 self._transport.resume_reading()
-            self.due = self._now() + LINGER_S
+            self.due = monotonic() + LINGER_S
         else:
             self._transport.close()
-            self.due = self._now() + CLOGGED_S
+            self.due = monotonic() + CLOGGED_S
 
     def _drop_all(self) -> None:
         """Forget what nobody will hear the answer of. What runs already is left to run."""
@@ -434,6 +458,7 @@ class Connection(asyncio.Protocol):
 
     def _leave_unread(self) -> None:
         cost, self._cost = self._cost, None
+        self._body = b""
         if cost is not None:
             self._room.leave(cost)
 

@@ -2,10 +2,13 @@
 `samara.hosts.ways`, nobody waits for company, but while others are being answered, company gathers by itself."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from threading import Lock, Semaphore
+from typing import TYPE_CHECKING
 
 from samara.events import HttpRequest, HttpResponse
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 MOST_TOGETHER = 128  # requests of one call, so that the first of them does not wait for ever more
 AT_ONCE = 2  # calls: while one waits for the bucket, the other computes
@@ -29,6 +32,8 @@ class Gathered:
                     return response
             finally:
                 self._turns.release()
+        from concurrent.futures import Future  # noqa: PLC0415  # who is alone need not wait for that
+
         answer: Future[HttpResponse] = Future()
         with self._lock:
             self._waiting.append((request, answer))

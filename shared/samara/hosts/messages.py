@@ -3,12 +3,12 @@
 llhttp has read the syntax. What it lets pass, and what two readers could understand differently, is refused here.
 """
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 
 from samara.catalogue import Function
-from samara.core.strict import LARGEST
 from samara.errors import Misconfigured, Rejected
 from samara.events import HttpResponse
 from samara.events.http_head import LONGEST_PATH, LONGEST_QUERY, headers_of, path_of, query_of
@@ -49,11 +49,6 @@ class Head:
         self.answer: HttpResponse | None = None
 
     @property
-    def cost(self) -> int:
-        """The most bytes of memory that the body can take."""
-        return LARGEST if self.length is None else self.length
-
-    @property
     def waits(self) -> bool:
         """Whether the client sends its body only once we say that we want it."""
         return self.length != 0 and self.headers.get("expect", "").lower() == "100-continue"
@@ -75,6 +70,17 @@ def head_of(method: bytes, version: str, lines: Sequence[Line]) -> Head:
         raise Rejected("transfer-encoding", "only chunked is understood, and that in HTTP/1.1", code="bad_headers")
     length = None if coding is not None else int(headers.get("content-length", "0"))
     return Head(method.decode("ascii"), headers, length)
+
+
+def named_host(target: bytes) -> tuple[bytes, bytes]:
+    """The host that a target names, if any, and the rest. To proxies clients name it, and servers must take that too:
+    https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
+
+    >>> named_host(b"/v2?a=b"), named_host(b"http://localhost:80/v2"), named_host(b"HTTP://localhost?a=b")
+    ((b'', b'/v2?a=b'), (b'localhost:80', b'/v2'), (b'localhost', b'/?a=b'))
+    """
+    found = None if target.startswith(b"/") else re.fullmatch(rb"(?i:https?)://([^/?]+)(/?)(.*)", target)
+    return (found[1], b"/" + found[3]) if found else (b"", target)
 
 
 def address_of(target: bytes) -> tuple[str, dict[str, str]]:

@@ -3,11 +3,11 @@
 With `LOG_LEVEL=WARNING` it is silent about what goes well: captures tell that anyway.
 """
 
-from samara.hosts import garbage
+from samara.hosts import swift
 
 
 def main() -> None:
-    garbage.rest()  # until it serves
+    swift.begin()
     from samara.hosts import alone  # noqa: PLC0415  # now
 
     alone.from_surroundings()

@@ -4,17 +4,15 @@ It stands in for the clouds' function URLs and adds what they bring: limits, tim
 otherwise it answers this machine only, and no web page of another site may use it (DNS rebinding, cross-site requests).
 """
 
-import asyncio
-import importlib
+import errno
 import re
 import socket
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, NamedTuple, Self
-from urllib.parse import urlsplit
 
 from samara import dispatch
 from samara.app import App
@@ -24,11 +22,13 @@ from samara.entry import Handler
 from samara.errors import Misconfigured, Rejected
 from samara.hosts.connection import IDLE_S, PATIENCE_S, Connection, Room, Turn
 from samara.hosts.http import addressee, failure
-from samara.hosts.messages import Head, Line, address_of, head_of
+from samara.hosts.loop import Door, Loop
+from samara.hosts.messages import Head, Line, address_of, head_of, named_host
 from samara.hosts.ways import Apart, Both, Loading, Together, Way, Workers
 
 THREADS = 8
 GRACE_S = 5.0  # for running requests, when the server stops
+SHORTLY_S = 0.01
 BACKLOG = 2_048  # connections that the system holds until they are accepted
 LOOPBACK = "127.0.0.1"
 HERE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
@@ -47,7 +47,7 @@ class Routes(NamedTuple):
 class Desk:
     """Where the requests of one server meet the functions that answer them."""
 
-    def __init__(self, routes: Routes, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, routes: Routes, loop: Loop) -> None:
         self._routes = routes
         self._loop = loop
         self._workers = Workers(THREADS, "http")
@@ -57,6 +57,9 @@ class Desk:
         """What a request's first part says and who answers it, or `Rejected` when that cannot be told."""
         head = head_of(method, version, lines)
         try:
+            host, target = named_host(target)
+            if host:
+                head.headers = {**head.headers, "host": host.decode("latin-1")}
             head.path, head.query = address_of(target)
             same_site(head, anywhere=self._routes.anywhere)
             found = addressee(self._routes.functions, head.method, head.path)
@@ -77,6 +80,11 @@ class Desk:
         if way is None:
             way = self._ways[function.name] = self._loading(function)
         way.add(turn)
+
+    def look(self, now: float) -> None:
+        """End the waiting for what takes too long."""
+        for way in self._ways.values():
+            way.look(now)
 
     def stop(self) -> None:
         self._workers.stop()
@@ -111,7 +119,7 @@ def same_site(head: Head, *, anywhere: bool = False) -> None:
         why = "is missing" if anywhere else "this server answers as localhost only"
         raise Rejected("host", why, code="bad_host")
     origin = head.headers.get("origin")
-    foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+    foreign = origin is not None and origin.partition("://")[2].lower() != host.lower()
     foreign = foreign or head.headers.get("sec-fetch-site") in ("cross-site", "same-site")
     if foreign and head.method not in ("GET", "HEAD", "OPTIONS"):
         raise Rejected("origin", "pages of other sites may not post here", code="cross_site")
@@ -133,8 +141,8 @@ class Server:
         self._socket = bound(port, host)
         self.host = host
         self.port: int = self._socket.getsockname()[1]
-        self._loop = new_loop()
-        self._stopping = asyncio.Event()
+        self._loop = Loop()
+        self._ends = False
         self._started = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -151,7 +159,7 @@ class Server:
     def run(self) -> None:
         """Answer until somebody stops it."""
         try:
-            self._loop.run_until_complete(self._answer())
+            self._answer()
         finally:
             self._started.set()
             self._socket.close()
@@ -159,8 +167,7 @@ class Server:
 
     def soon(self) -> None:
         """Begin to stop. Any thread may ask for it, and as often as it likes."""
-        with suppress(RuntimeError):  # the loop has ended already
-            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._loop.soon(self._end)
 
     def stop(self) -> None:
         """Finish what is running, within a few seconds, and give the port back. Stopping twice is stopping once."""
@@ -175,49 +182,35 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    async def _answer(self) -> None:
+    def _answer(self) -> None:
         room, desk = self._room, Desk(self._routes, self._loop)
-        server = await self._loop.create_server(
-            lambda: Connection(room, desk, self._loop), sock=self._socket, backlog=BACKLOG
-        )
-        look = self._loop.create_task(self._look())
+        door = Door(self._loop, self._socket, lambda: Connection(room, desk))
+
+        def look(now: float) -> None:
+            room.look(now)
+            desk.look(now)
+            if not room.closing:
+                door.open()
+
         self._started.set()
-        await self._stopping.wait()
-        server.close()
+        self._loop.run(lambda: self._ends, look, min(1.0, room.patience_s / 8))
         room.close()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_S):
-                while room.connections:
-                    await asyncio.sleep(0.01)
+        door.shut()
+        grace = monotonic() + GRACE_S
+        self._loop.run(lambda: not room.connections or monotonic() > grace, look, SHORTLY_S)
         for connection in tuple(room.connections):
             connection.abort()
-        look.cancel()
         desk.stop()
-        await asyncio.sleep(0)
+        self._loop.run(lambda: not room.connections, look, SHORTLY_S)
 
-    async def _look(self) -> None:
-        """One look at all connections now and then costs less than a timer for each request."""
-        every = min(1.0, self._room.patience_s / 8)
-        while True:
-            await asyncio.sleep(every)
-            self._room.look(self._loop.time())
-
-
-def new_loop() -> asyncio.AbstractEventLoop:
-    """libuv's event loop, or Python's where that is not installed: on Windows there is none."""
-    try:
-        uvloop = importlib.import_module("uvloop")
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
+    def _end(self) -> None:
+        self._ends = True
 
 
 def bound(port: int, host: str = LOOPBACK) -> socket.socket:
     """A socket on this port, or on a free one for port 0."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio switches Nagle's algorithm off only for sockets that say they are TCP; with it, answers take 40 ms more
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening = socket.socket(family, socket.SOCK_STREAM)
     if sys.platform != "win32":  # there it means that several may have the port
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -225,6 +218,9 @@ def bound(port: int, host: str = LOOPBACK) -> socket.socket:
         listening.listen(BACKLOG)
     except (OSError, OverflowError) as error:
         listening.close()
+        if isinstance(error, socket.gaierror) or getattr(error, "errno", 0) == errno.EADDRNOTAVAIL:
+            why = "is no address of this machine; 127.0.0.1 is for itself alone, 0.0.0.0 for all who can reach it"
+            raise Misconfigured(host, why) from error
         raise Misconfigured(f"port {port}", "is taken or not permitted; choose another one") from error
     return listening
 

@@ -4,11 +4,9 @@ Nothing waits for company. What has arrived in one turn of the event loop goes t
 what comes gathers, and goes together once one is free: the busier, the larger the groups and the less each costs.
 """
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -19,6 +17,7 @@ from samara.errors import Misconfigured
 from samara.events import HttpResponse
 from samara.hosts.connection import Turn
 from samara.hosts.http import failure, response_of
+from samara.hosts.loop import Loop
 
 MOST_TOGETHER = 128  # requests of one call, so that the first of them does not wait for ever more
 WAITS_S = 0.001  # a call that waits longer had better wait in a thread; one that flushes a good disk does not
@@ -56,6 +55,34 @@ class Way(Protocol):
     def add(self, turn: Turn) -> None:
         """Have this one answered too."""
 
+    def look(self, now: float) -> None:
+        """End the waiting for what takes too long, by `time.monotonic`."""
+
+
+class Running:
+    """The calls that are under way, the oldest first: all of them may take equally long."""
+
+    def __init__(self, function: Function) -> None:
+        self._function = function
+        self._begun: dict[int, tuple[float, Sequence[Turn]]] = {}
+
+    def begin(self, turns: Sequence[Turn]) -> None:
+        self._begun[id(turns)] = time.monotonic() + self._function.timeout_s, turns
+
+    def end(self, turns: Sequence[Turn]) -> None:
+        del self._begun[id(turns)]
+
+    def look(self, now: float) -> int:
+        """Answer for those that take too long. How many there are, until they end."""
+        late = [turns for due, turns in self._begun.values() if due < now]
+        for turns in late:
+            self.give_up(turns)
+        return len(late)
+
+    def give_up(self, turns: Sequence[Turn]) -> None:
+        for turn in turns:
+            turn.answer(refusal(503, "timeout", f"no answer within {self._function.timeout_s} seconds"))
+
 
 class Apart:
     """Each request by a call of its own, in a thread."""
@@ -66,31 +93,32 @@ class Apart:
         run: Callable[[Any], Any],
         clock: Callable[[], datetime],
         workers: Workers,
-        loop: asyncio.AbstractEventLoop,
+        loop: Loop,
     ) -> None:
         self._function = function
         self._run = run
         self._clock = clock
         self._workers = workers
         self._loop = loop
+        self._running = Running(function)
 
     def add(self, turn: Turn) -> None:
-        request = turn.request(self._clock())
-        late = self._loop.call_later(self._function.timeout_s, self._too_late, turn)
+        request, turns = turn.request(self._clock()), [turn]
+        self._running.begin(turns)
 
         def work() -> None:
-            if turn.waiting:
-                response = answered(self._function, lambda: [self._run(request)], 1)[0]
-                later(self._loop, lambda: done(response))
+            responses = answered(self._function, lambda: [self._run(request)], 1) if turn.waiting else ()
+            self._loop.soon(lambda: done(responses))
 
-        def done(response: HttpResponse) -> None:
-            late.cancel()
-            turn.answer(response)
+        def done(responses: Sequence[HttpResponse]) -> None:
+            self._running.end(turns)
+            for response in responses:
+                turn.answer(response)
 
         self._workers.run(work)
 
-    def _too_late(self, turn: Turn) -> None:
-        turn.answer(too_late(self._function))
+    def look(self, now: float) -> None:
+        self._running.look(now)
 
 
 class Together:
@@ -106,13 +134,14 @@ class Together:
         function: Function,
         run: Callable[[Sequence[Any]], Sequence[Any]],
         clock: Callable[[], datetime],
-        loop: asyncio.AbstractEventLoop,
+        loop: Loop,
     ) -> None:
         self._function = function
         self._run = run
         self._clock = clock
         self._workers = Workers(WORKERS, f"{function.name}-together")
         self._loop = loop
+        self._running = Running(function)
         self._arrived: list[Turn] = []
         self._busy = 0
         self._planned = False
@@ -122,6 +151,11 @@ class Together:
     def add(self, turn: Turn) -> None:
         self._arrived.append(turn)
         self._plan()
+
+    def look(self, now: float) -> None:
+        if self._running.look(now) >= WORKERS:  # who came meanwhile would wait for what may never end
+            waiting, self._arrived = self._arrived, []
+            self._running.give_up(waiting)
 
     def stop(self) -> None:
         self._workers.stop()
@@ -141,21 +175,21 @@ class Together:
     def _plan(self) -> None:
         if not self._planned and self._busy < WORKERS:
             self._planned = True
-            self._loop.call_soon(self._go)
+            self._loop.soon(self._go)
 
     def _at_once(self, turns: list[Turn]) -> None:
         self._settle(turns, *self._measured(turns))
 
     def _in_a_thread(self, turns: list[Turn]) -> None:
         self._busy += 1
-        late = self._loop.call_later(self._function.timeout_s, self._too_late, turns)
+        self._running.begin(turns)
 
         def work() -> None:
             responses, slow = self._measured(turns)
-            later(self._loop, lambda: done(responses, slow=slow))
+            self._loop.soon(lambda: done(responses, slow=slow))
 
         def done(responses: Sequence[HttpResponse], *, slow: bool) -> None:
-            late.cancel()
+            self._running.end(turns)
             self._busy -= 1
             self._settle(turns, responses, slow)
             self._go()
@@ -180,10 +214,6 @@ class Together:
         for turn, response in zip(turns, responses, strict=True):
             turn.answer(response)
 
-    def _too_late(self, turns: list[Turn]) -> None:
-        for turn in turns:
-            turn.answer(too_late(self._function))
-
 
 class Both:
     """What asks for work goes together, and questions apart: how it is doing, a function says while it is at work."""
@@ -195,6 +225,10 @@ class Both:
     def add(self, turn: Turn) -> None:
         asks_for_work = turn.head is not None and turn.head.method == "POST"
         (self._together if asks_for_work else self._apart).add(turn)
+
+    def look(self, now: float) -> None:
+        self._apart.look(now)
+        self._together.look(now)
 
     def stop(self) -> None:
         self._together.stop()
@@ -212,15 +246,18 @@ class Loading:
     def add(self, turn: Turn) -> None:
         self._waiting.append(turn)
 
-    def begin(self, load: Callable[[], Handler[Any]], workers: Workers, loop: asyncio.AbstractEventLoop) -> None:
+    def look(self, now: float) -> None:
+        """Importing takes the time it takes."""
+
+    def begin(self, load: Callable[[], Handler[Any]], workers: Workers, loop: Loop) -> None:
         def work() -> None:
             try:
                 handler = load()
             except Exception as error:  # noqa: BLE001  # whoever asked is told, and the next one may have more luck
                 response = failure(error, {"loading": self._function.name})
-                later(loop, lambda: self._give_up(response))
+                loop.soon(lambda: self._give_up(response))
             else:
-                later(loop, lambda: self._pass_on(handler))
+                loop.soon(lambda: self._pass_on(handler))
 
         workers.run(work)
 
@@ -248,13 +285,3 @@ def answered(function: Function, run: Callable[[], Sequence[Any]], count: int) -
         strange = Misconfigured(function.name, f"gave {len(responses)} answers to {count} requests")
         return [failure(strange, {})] * count
     return responses
-
-
-def too_late(function: Function) -> HttpResponse:
-    return refusal(503, "timeout", f"no answer within {function.timeout_s} seconds")
-
-
-def later(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
-    """Do `work` in the event loop; after the loop has ended, nobody is left to hear of it."""
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(work)

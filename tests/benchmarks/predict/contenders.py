@@ -133,8 +133,8 @@ def samara(*, captured: bool) -> Callable[[Place], Command]:
 
 
 CONTENDERS = (
-    Contender("floor-binary", "floor: own protocol, binary tensors", SAMARA, script("floor_protocol"), "v2 binary"),
-    Contender("floor", "floor: own protocol on uvloop, JSON", SAMARA, script("floor_protocol")),
+    Contender("floor-binary", "floor: own protocol, binary tensors", "asgi", script("floor_protocol"), "v2 binary"),
+    Contender("floor", "floor: own protocol on uvloop, JSON", "asgi", script("floor_protocol")),
     Contender("samara-binary", "Samara, binary tensors, capture off", SAMARA, samara(captured=False), "v2 binary"),
     Contender("samara", "Samara, capture off", SAMARA, samara(captured=False)),
     Contender("samara-captured", "Samara, durable capture", SAMARA, samara(captured=True)),

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache" / "bench"
 PEERS = Path(__file__).parent / "peers"
 SAMARA = "samara"
-TOLD = ("samara", "onnxruntime", "numpy", "orjson", "uvloop", "httptools", "pydantic")
+TOLD = ("samara", "onnxruntime", "numpy", "orjson", "httptools", "pydantic")
 
 
 def python_of(name: str) -> Path:

@@ -1,5 +1,5 @@
-"""Handlers in Lambda's runtime client, and Samara by the script that starts it there, against the Runtime API on
-loopback: first response, and what a warm invocation takes.
+"""Handlers in Lambda's runtime client, and Samara's package by the script that starts it there, against the Runtime API
+on loopback: first response, and what a warm invocation takes.
 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
@@ -7,20 +7,23 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 import json
 import shutil
 import time
+import zipfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from infra.hosts import LEAN
+from infra.hosts import LEAN, WRAPPER
 from tests.benchmarks.predict import ours
 from tests.benchmarks.predict.contenders import Place, surroundings
 from tests.benchmarks.predict.dialects import DIALECTS, Wrong
-from tests.benchmarks.predict.environments import PEERS, ROOT, python_of
+from tests.benchmarks.predict.environments import CACHE, PEERS, python_of
 from tests.benchmarks.predict.processes import Cpus, on, started
 from tests.benchmarks.predict.servers import Failure, Figures, Unfit, tail
 from tests.benchmarks.predict.specimen import Specimen
 from tests.emulators.runtime_api import RuntimeApi
+from tests.infra import packages
 
 PLAIN, POWERTOOLS, BOTO3, SAMARA, CAPTURED = (
     "plain handler, orjson", "Powertools with validation", "the same, with a boto3 client", "Samara, capture off",
@@ -30,10 +33,9 @@ PLAIN, POWERTOOLS, BOTO3, SAMARA, CAPTURED = (
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """`wrapper` is what Lambda starts in place of its client. `captured` is None for those who know no such thing."""
+    """`captured` is None for those who know no such thing."""
 
     handler: str
-    wrapper: str = ""
     captured: bool | None = None
 
 
@@ -41,8 +43,8 @@ FUNCTIONS = {
     PLAIN: Function("lambda_plain.handler"),
     POWERTOOLS: Function("lambda_powertools.handler"),
     BOTO3: Function("lambda_boto3.handler"),
-    SAMARA: Function("samara.hosts.aws_lean.handler", LEAN["aws"].wrapper, captured=False),
-    CAPTURED: Function("samara.hosts.aws_lean.handler", LEAN["aws"].wrapper, captured=True),
+    SAMARA: Function(f"{LEAN['aws'].module}.handler", captured=False),
+    CAPTURED: Function(f"{LEAN['aws'].module}.handler", captured=True),
 }
 
 
@@ -70,19 +72,25 @@ def measured(name: str, subject: Specimen, cpus: Cpus, folder: Path, invocations
 def command_of(place: Place, function: Function) -> list[str]:
     """As Lambda has it, which gives a wrapper script the command that it starts instead."""
     client = [str(place.python), "-m", "awslambdaric", function.handler]
-    if not function.wrapper:
-        return client
-    script = place.folder / "start"
-    script.write_text(function.wrapper)
-    script.chmod(0o755)
-    return [str(script), *client]
+    return client if function.captured is None else [str(unpacked() / WRAPPER), *client]
+
+
+@cache
+def unpacked() -> Path:
+    """Samara's package, as Lambda has it."""
+    folder = CACHE / "lambda"
+    shutil.rmtree(folder, ignore_errors=True)
+    with zipfile.ZipFile(packages.built("predict", "aws").path) as package:
+        package.extractall(folder)
+    (folder / WRAPPER).chmod(0o755)
+    return folder
 
 
 def environment(place: Place, function: Function, address: str) -> dict[str, str]:
-    (packages,) = (place.python.parents[1] / "lib").glob("python*/site-packages")  # on Lambda beside the handler
+    (installed,) = (place.python.parents[1] / "lib").glob("python*/site-packages")  # on Lambda beside the handler
     found = {
         **surroundings(place),
-        "PYTHONPATH": f"{PEERS}:{ROOT / 'shared'}:{ROOT}:{packages}",
+        "PYTHONPATH": f"{PEERS}:{installed}",
         "AWS_LAMBDA_RUNTIME_API": address,
         "AWS_LAMBDA_FUNCTION_NAME": "predict",
         "AWS_LAMBDA_FUNCTION_VERSION": "1",
@@ -97,7 +105,13 @@ def environment(place: Place, function: Function, address: str) -> dict[str, str
     if function.captured is None:
         return found
     ours.in_folder(place.folder / "home", place.subject, captured=function.captured)
-    more = {"SAMARA_PROVIDER": "local", "SAMARA_HOME": str(place.folder / "home"), "SAMARA_FUNCTION": "predict"}
+    del found["PYTHONPATH"]
+    more = {
+        "LAMBDA_TASK_ROOT": str(unpacked()),
+        "SAMARA_PROVIDER": "local",
+        "SAMARA_HOME": str(place.folder / "home"),
+        "SAMARA_FUNCTION": "predict",
+    }
     return {**found, **more}
 
 
