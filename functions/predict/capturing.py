@@ -33,7 +33,7 @@ def captured(works: Sequence[Work], app: App) -> None:
             continue
         if one.id and not one.error:
             keep_named(one, app)
-        else:
+        elif not (one.id and met(one, app)):
             by_model.setdefault(one.model, []).append(one)
     for many in by_model.values():
         for start in range(0, len(many), MOST):
@@ -91,6 +91,17 @@ def again(one: Work, app: App) -> None:
         one.error = error
 
 
+def met(one: Work, app: App) -> bool:
+    """Whether what would be refused now has been answered before; if so, its first answer is the answer."""
+    try:
+        repeat(one, before(one, app) or app.said(one.prediction.capture), app)
+    except NotFound:
+        return False
+    except SamaraError as error:
+        one.error = error
+    return True
+
+
 def before(one: Work, app: App) -> bytes | None:
     """The capture of the same request in the hour before, if that hour has only just ended."""
     hour = (one.event.at - RETRY).isoformat()[:13]
@@ -106,9 +117,11 @@ def before(one: Work, app: App) -> bytes | None:
 
 
 def repeat(one: Work, earlier: bytes, app: App) -> None:
-    """Answer as it was answered the first time, by whichever version that was."""
+    """Answer as it was answered the first time, by whichever version that was, which takes it as it did then."""
     said, one.capture = sealed.intact(earlier, one.prediction.capture, "Capture")
-    one.version = version = served.version(said["model"], said["version"], app)
+    version = served.version(said["model"], said["version"], app)
+    work.fit(one, version)
+    one.error = None
     one.move, one.seconds = said["noted"].get("move"), said["noted"]["seconds"]
     one.outputs = {
         spec.name: receipt.value(spec.datatype, said["shapes"][spec.name], said["outputs"][spec.name], spec.name)

@@ -12,15 +12,16 @@ Delivered twice under the same client id, a request meets its first answer. With
 import json
 import time
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from importlib import import_module
 from typing import Any
 
-from functions.predict import protocol, routing, rows, served, wire
+from functions.predict import protocol, routing, served, wire
 from functions.predict.capturing import captured, unique
+from functions.predict.policy import Policy
 from functions.predict.protocol import Route
-from functions.predict.work import Version, Work, groups, judge, receipt_of
+from functions.predict.work import AGE, MILLISECOND, Version, Work, fit, groups, id_of, judge, receipt_of
 from samara import __version__, engines
 from samara.app import App
 from samara.core import keys, windows
@@ -33,7 +34,7 @@ from samara.events import HttpRequest, HttpResponse, Tick
 
 KEY = "samara-key"  # the header by which who asks is always sent to the same version
 
-MILLISECOND = timedelta(milliseconds=1)
+MOST_BY_HEART = 64  # requests of one model: who says something else each time is answered the ordinary way
 
 Answer = HttpResponse | SamaraError
 
@@ -41,7 +42,7 @@ Answer = HttpResponse | SamaraError
 def run(event: Tick | HttpRequest, app: App) -> Any:
     if isinstance(event, Tick):
         return on_demand("ticks").compared(event, app)
-    answer = answered([event], app)[0]
+    answer = recited(event, app) or answered([event], app)[0]
     if isinstance(answer, SamaraError):
         raise answer
     return answer
@@ -50,7 +51,9 @@ def run(event: Tick | HttpRequest, app: App) -> Any:
 def together(events: Sequence[HttpRequest], app: App) -> list[HttpResponse]:
     """The answers to requests that came together: those that fit share a run of the model, and all a capture."""
     try:
-        return [refused(answer) if isinstance(answer, SamaraError) else answer for answer in answered(events, app)]
+        alone = recited(events[0], app) if len(events) == 1 else None
+        answers = [alone] if alone else answered(events, app)
+        return [refused(answer) if isinstance(answer, SamaraError) else answer for answer in answers]
     except Exception as error:  # noqa: BLE001  # a bug that one of them met must not be felt by the others
         if len(events) > 1:
             return [response for event in events for response in together([event], app)]
@@ -92,29 +95,44 @@ def begin(event: HttpRequest, app: App) -> Work | Answer:
         read(work, app)
     except SamaraError as error:
         work.error = error
+        if not work.id and route.what != "infer":
+            named(work, id_of(work))
     return work
+
+
+def recited(event: HttpRequest, app: App) -> Answer | None:
+    """What is answered by heart, if anything is. Nothing is looked up for that."""
+    try:
+        live = served.LIVE.peek((app.store, protocol.route(event.path).model))
+    except Rejected:
+        return None
+    if live is None or not live.by_heart or not live.at < event.at <= live.until:
+        return None
+    known = live.by_heart.get(wire.likeness(event))
+    if not known or event.method != "POST":
+        return None
+    try:
+        return known.answer(event, live)
+    except SamaraError as error:
+        return failed(error, known.version, live.policy)
 
 
 def read(work: Work, app: App) -> None:
     """What is asked, and of which version."""
-    event, route = work.event, work.route
-    if route.what == "infer":
-        asked = work.asked = wire.asked(event.headers, event.body, route.model)
-        if asked.id:
-            named(work)
-        version = work.version = version_for(work, app)
-        work.values, work.count = version.fit(asked)
+    if work.route.what == "infer":
+        work.asked = wire.asked(work.event.headers, work.event.body, work.model)
+        named(work, work.asked.id)
+        fit(work, version_for(work, app))
     else:
-        version = work.version = version_for(work, app)
-        body = wire.inflated(event.body, event.headers.get("content-encoding", "identity").strip().lower())
-        work.rows = rows.asked(event.headers.get("content-type", ""), body, version.inputs, version.sheet)
-        work.values, work.count = work.rows.values, work.rows.size
-        if work.id:
-            named(work)
+        fit(work, version_for(work, app))
+        named(work, work.rows.id if work.rows else "")
 
 
-def named(work: Work) -> None:
+def named(work: Work, client_id: str) -> None:
     """Give what comes under a client's id a name that follows from it, so that it is found when it comes again."""
+    if not client_id:
+        return
+    work.id = client_id
     name = short(work.model, work.route.what, work.route.version, work.id, digest(work.event.body))
     work.prediction = Prediction(work.model, work.prediction.hour, name)
 
@@ -160,7 +178,7 @@ def ask(group: Sequence[Work], app: App) -> None:
             if to_blame and len(group) > 1:
                 ask([work], app)
             else:
-                work.error = failed(work, error)
+                work.error = failed(error, version, work.policy)
         return
     seconds = time.perf_counter() - started
     if len(group) == 1:
@@ -173,16 +191,15 @@ def ask(group: Sequence[Work], app: App) -> None:
         work.seconds = seconds
 
 
-def failed(work: Work, error: SamaraError) -> SamaraError:
+def failed(error: SamaraError, version: Version, policy: Policy) -> SamaraError:
     """What strangers are told of a model that fails. What went wrong inside it is for the log."""
-    if not isinstance(error, Rejected) or error.code not in ("model_failed", "too_slow") or work.version is None:
+    if not isinstance(error, Rejected) or error.code not in ("model_failed", "too_slow"):
         return error
-    number = work.version.number
-    log.warning(json.dumps({"model": work.model, "version": number, "failed": str(error)[:1000]}))
-    why = f"version {number} failed on these inputs"
+    log.warning(json.dumps({"model": version.model, "version": version.number, "failed": str(error)[:1000]}))
+    why = f"version {version.number} failed on these inputs"
     if error.code == "too_slow":
-        why = f"version {number} took longer than {work.policy.limit_s:g} seconds; send fewer rows at once"
-    return Rejected(work.model, why, code=error.code)
+        why = f"version {version.number} took longer than {policy.limit_s:g} seconds; send fewer rows at once"
+    return Rejected(version.model, why, code=error.code)
 
 
 def told(work: Work, app: App) -> Answer:
@@ -194,9 +211,9 @@ def told(work: Work, app: App) -> Answer:
         error = work.error or Rejected(work.model, "has no answer", code="no_model")
         return with_headers(refused(error), headers) if headers else error
     number = headers["samara-version"] = str(version.number)
-    headers["samara-alias-age-ms"] = str(max(0, (work.event.at - work.live.at) // MILLISECOND))
+    headers[AGE] = str(max(0, (work.event.at - work.live.at) // MILLISECOND))
     if work.asked:
-        return wire.answer(
+        answer = wire.answer(
             work.asked,
             model=work.model,
             version=number,
@@ -207,7 +224,20 @@ def told(work: Work, app: App) -> Answer:
             headers=headers,
             listed=work.listed,
         )
+        if not work.policy.capture.share:
+            heard(work, answer)
+        return answer
     return by_rows(work, version, headers, app)
+
+
+def heard(work: Work, answer: HttpResponse) -> None:
+    """Learn by heart what is asked for the second time. The first time, whoever asks has waited long enough."""
+    likeness, by_heart = wire.likeness(work.event), work.live.by_heart
+    if likeness in by_heart:
+        if by_heart[likeness] is None:
+            by_heart[likeness] = on_demand("by_heart").learned(work, answer)
+    elif len(by_heart) < MOST_BY_HEART:
+        by_heart[likeness] = None
 
 
 def by_rows(work: Work, version: Version, headers: dict[str, str], app: App) -> Answer:
@@ -218,7 +248,7 @@ def by_rows(work: Work, version: Version, headers: dict[str, str], app: App) -> 
             ask = partial(session.run, limit_s=work.policy.limit_s)
             said["explanations"] = on_demand("explained").explained(work, version, ask)
         except SamaraError as error:
-            return failed(work, error)
+            return failed(error, version, work.policy)
     return json_response(200, {**said, "receipt": receipt_of(work, version, work.prediction.id)}, headers)
 
 

@@ -21,8 +21,8 @@ Form = tuple[tuple[str, str, Shape], ...]  # of each tensor its name, datatype a
 
 MOST_FORMS = 256  # remembered of each version
 MOST_ROWS = 100_000  # in one request; a batch job is the way for more
-VERSION = re.compile(r"champion|challenger|shadow|[1-9][0-9]{0,9}")
-TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+VERSION = r"champion|challenger|shadow|[1-9][0-9]{0,9}"
+TRACEPARENT = r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 PLATFORM = "onnxruntime_onnx"
 EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "model_repository")
 
@@ -88,7 +88,7 @@ def of_model(path: str, model: str, version: str, rest: list[str]) -> Route:
     what = OF_MODEL.get(rest[0] if rest else "")
     if what is None or rest == [""]:
         raise unknown(path)
-    if version and not VERSION.fullmatch(version):
+    if version and not re.fullmatch(VERSION, version):
         why = "versions are numbers from 1, champion, challenger or shadow"
         raise Rejected(shown(version), why, code="unknown_version")
     if not keys.NAME.fullmatch(model):
@@ -229,4 +229,4 @@ def index(models: Iterable[tuple[str, int, str]]) -> list[dict[str, str]]:
 def traceparent(headers: Mapping[str, str]) -> str | None:
     """The W3C trace context of a request, if it is well-formed; anything else is ignored, as the standard says."""
     given = headers.get("traceparent", "")
-    return given if TRACEPARENT.fullmatch(given) else None
+    return given if re.fullmatch(TRACEPARENT, given) else None

@@ -33,7 +33,7 @@ def half_of_memory() -> float:
     return pages * size / 2
 
 
-SESSIONS: Kept[tuple[str, bool], Session] = Kept(half_of_memory(), lambda session: session.size)
+SESSIONS: Kept[tuple[str, tuple[int, float] | None], Session] = Kept(half_of_memory(), lambda session: session.size)
 VERSIONS: Kept[tuple[ObjectStore, str], Version] = Kept(256)
 LIVE: Kept[tuple[ObjectStore, str], Live] = Kept(256)
 LOOKING, LOOKED_FOR = Lock(), set[tuple[ObjectStore, str]]()
@@ -68,7 +68,7 @@ def looked_up(model: str, kept: Live | None, at: datetime, app: App) -> Live:
         policy, policy_until = kept.policy, kept.policy_until
     else:
         policy, policy_until = policy_of(model, app), at + STALE_POLICY
-    found = Live(standing, policy, at, at + timedelta(seconds=policy.stale_s), policy_until, {}, {})
+    found = Live(standing, policy, at, at + timedelta(seconds=policy.stale_s), policy_until, {}, {}, {})
     if kept and standing.move != kept.standing.move:
         warmed(model, found, app)
     return found
@@ -146,12 +146,13 @@ def specs(tensors: list[dict[str, Any]]) -> tuple[Spec, ...]:
 
 
 def session(asked: Version, policy: Policy, app: App) -> Session:
-    """The loaded graph of a version, by the digest of its bytes: equal models are loaded once."""
+    """The loaded graph of a version, by the digest of its bytes and what it may take: equal models are loaded once."""
     if asked.unsound:
         why = f"version {asked.number} must not be served, having failed a gate that each must pass; promote another"
         raise Rejected(asked.model, why, code="model_unavailable")
     try:
-        return SESSIONS.get((asked.artifact, policy.contained), lambda: loaded(asked, policy, app))
+        limits = (policy.memory_mb, policy.limit_s) if policy.contained else None
+        return SESSIONS.get((asked.artifact, limits), lambda: loaded(asked, policy, app))
     except (NotFound, Rejected) as error:
         log.error(json.dumps({"model": asked.model, "version": asked.number, "failed": str(error)[:1000]}))
         why = f"version {asked.number} cannot be loaded; promote another one"

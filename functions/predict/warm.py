@@ -2,9 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -22,35 +24,49 @@ class Kept(Generic[K, V]):
         self._lock = Lock()
         self._values: OrderedDict[K, V] = OrderedDict()
         self._weight: float = 0
-        self._making: dict[K, Future[V]] = {}
+        self._making: dict[K, list[Future[V]]] = {}  # who waits for what is being made
 
     def get(self, key: K, make: Callable[[], V]) -> V:
         """The value at `key`, made now if it is not there. What fails to be made is not kept."""
+        found = self.used(key)
+        if found is not None:
+            return found
+        with self._lock:
+            found = self._values.get(key)
+            if found is not None:  # made a moment ago
+                return found
+            waits = key in self._making
+            waiting = self._making.setdefault(key, [])
+            if waits:
+                from concurrent.futures import Future  # noqa: PLC0415  # nobody waits at a start
+
+                waiting.append(answer := Future[V]())
+        if waits:
+            return answer.result()
+        try:
+            value = self.put(key, make())
+        except BaseException as error:
+            for other in self._made(key):
+                other.set_exception(error)
+            raise
+        for other in self._made(key):
+            other.set_result(value)
+        return value
+
+    def _made(self, key: K) -> "list[Future[V]]":
+        """Those who have waited for it. Nobody will any more."""
+        with self._lock:
+            return self._making.pop(key)
+
+    def used(self, key: K) -> V | None:
+        """The value at `key` if it is there by now, which counts as using it."""
         found = self._values.get(key)
         if found is not None:
             try:  # noqa: SIM105  # this is on the way of each request, and a context takes longer than all else here
                 self._values.move_to_end(key)
             except KeyError:  # somebody has just let go of it
                 pass
-            return found
-        with self._lock:
-            found = self._values.get(key)
-            if found is not None:  # made a moment ago
-                return found
-            future = self._making.get(key)
-            mine = future is None
-            future = self._making.setdefault(key, Future())
-        if not mine:
-            return future.result()
-        try:
-            value = self.put(key, make())
-            future.set_result(value)
-        except BaseException as error:
-            future.set_exception(error)
-            raise
-        finally:
-            del self._making[key]
-        return value
+        return found
 
     def peek(self, key: K) -> V | None:
         """The value at `key` if it is there by now. Looking does not count as using it."""

@@ -5,11 +5,11 @@ refused, `strict` reads it again and has the word. What is not in the protocol i
 mistake is not silently ignored.
 """
 
+import heapq
 import re
 import zlib
 from collections.abc import Mapping
 from functools import lru_cache
-from heapq import nlargest
 from math import inf, isnan, prod
 from struct import Struct
 from typing import Any, NamedTuple
@@ -21,13 +21,13 @@ from samara.core import strict
 from samara.core.strict import shown
 from samara.core.tensors import TEXT, WIDTH, Value
 from samara.errors import Rejected
-from samara.events import HttpResponse
+from samara.events import HttpRequest, HttpResponse
 
 JSON = "application/json"
 RAW = "application/octet-stream"
 HEADER = "inference-header-content-length"
 
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+=/-]{0,127}")
+ID = r"[A-Za-z0-9][A-Za-z0-9._:@+=/-]{0,127}"
 REQUEST = frozenset(("id", "parameters", "inputs", "outputs", "model_name"))
 INPUT = frozenset(("name", "shape", "datatype", "data", "parameters"))
 OUTPUT = frozenset(("name", "parameters"))
@@ -129,10 +129,9 @@ def repeated(body: bytes, model: str) -> Asked | None:
 
     Clients nearly always say the same around their numbers, and to look at that again takes longer than to read them.
     """
-    start = body.find(DATA) + len(DATA)
-    end = body.find(b"]", start) + 1
-    if start < len(DATA) or not end or start + len(body) - end > REMEMBERED:
+    if (found := surroundings(body)) is None:
         return None
+    start, end = found
     before, after = body[:start], body[end:]
     if b'"id"' in before or b'"id"' in after or (known := around(before, after, model)) is None:
         return None
@@ -143,6 +142,19 @@ def repeated(body: bytes, model: str) -> Asked | None:
     except (ValueError, Rejected):  # which `read` says better
         return None
     return Asked("", known.parameters, ((name, value),), known.wanted, known.binary)
+
+
+def surroundings(body: bytes) -> tuple[int, int] | None:
+    """Where the first list of numbers begins and ends, if what is said around it is short enough to be remembered."""
+    start = body.find(DATA) + len(DATA)
+    end = body.find(b"]", start) + 1
+    return None if start < len(DATA) or not end or start + len(body) - end > REMEMBERED else (start, end)
+
+
+def likeness(request: HttpRequest) -> tuple[str, str | bytes]:
+    """What requests have in common that differ in their numbers alone, as far as it is quick to find."""
+    body, length = request.body, request.headers.get(HEADER)
+    return request.path, body[: body.find(DATA, 0, REMEMBERED) + len(DATA)] if length is None else length
 
 
 @lru_cache(256)
@@ -304,7 +316,7 @@ def spoken(said: Any, deep: int = 0) -> int:
 
 
 def client_id(given: Any) -> str:
-    if given == "" or (type(given) is str and ID.fullmatch(given)):
+    if given == "" or (type(given) is str and re.fullmatch(ID, given)):
         return str(given)
     why = "must be a string of at most 128 letters, digits and ._:@+=/-, starting with a letter or digit"
     raise Rejected("id", why, code="bad_id")
@@ -499,7 +511,7 @@ def classified(value: Value, most: int, name: str) -> Value:
     each = len(numbers) // rows if rows else 0
     found: list[bytes] = []
     for start in range(0, rows * each, each or 1):
-        best = nlargest(most, range(start, start + each), key=numbers.__getitem__)
+        best = heapq.nlargest(most, range(start, start + each), key=numbers.__getitem__)
         found += [f"{numbers[at]}:{at - start}".encode() for at in best]
     top = min(most, each)
     return Value(TEXT, (rows, top) if len(value.shape) > 1 else (top,), found)

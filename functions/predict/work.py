@@ -1,15 +1,17 @@
-"""One request on its way to its answer: what is known of it, what is captured of it, and what it is told. Pure."""
+"""One request on its way to its answer: what is known of it, what is captured of it, and what it is told. Pure.
+
+Rows, and rules about them, are imported by who meets them: tensors alone, as most ask, need not wait for that.
+"""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from functions.predict import guardrails, protocol, receipt, rows, tensors, wire
+from functions.predict import protocol, receipt, tensors, wire
 from functions.predict.policy import Policy
 from functions.predict.protocol import Fit, Route
 from functions.predict.routing import Standing
-from functions.predict.rows import Rows
 from functions.predict.spelled import number, numbers
 from functions.predict.wire import Asked
 from samara.core import sealed
@@ -20,6 +22,12 @@ from samara.core.tensors import Spec, Value
 from samara.errors import Rejected, SamaraError
 from samara.events import HttpRequest
 
+if TYPE_CHECKING:
+    from functions.predict.by_heart import Known
+    from functions.predict.rows import Rows
+
+AGE = "samara-alias-age-ms"  # the header that says how long ago it was looked up who is live
+MILLISECOND = timedelta(milliseconds=1)
 EMPTY: Mapping[Any, Any] = MappingProxyType({})
 MOST_TOGETHER = 10_000  # rows in one run of a model, which bounds what its intermediate values take
 
@@ -48,7 +56,8 @@ class Live(NamedTuple):
     """Who answers for a model and how, as it was at `at`, and until when that may be relied on.
 
     `versions` are those that have answered since, so that each request need not look for them, and `by_alias` those
-    of them that answer by an alias whoever asks.
+    of them that answer by an alias whoever asks. `by_heart` is how to answer what is asked again and again, by its
+    likeness: None what was asked once, False what must be looked at each time.
     """
 
     standing: Standing
@@ -58,10 +67,12 @@ class Live(NamedTuple):
     policy_until: datetime
     versions: dict[int, Version]
     by_alias: dict[str, Version]
+    by_heart: dict[tuple[str, str | bytes], "Known | Literal[False] | None"]
 
 
 class Work:
-    """`error` ends it, and is captured too. `seconds` are those of the run of the model, which others may share.
+    """`error` ends it, and is captured too. `seconds` are those of the run of the model, which others may share. `id`
+    is the client's, under which it may come again; empty if there is none.
 
     `move` is the number of the newest move of the alias by which the version was found, or None where a version was
     asked for by its number. `said` is the answer to rows, and `listed` the outputs that go out as JSON.
@@ -72,7 +83,7 @@ class Work:
 
     move: int | None = None
     asked: Asked | None = None
-    rows: Rows | None = None
+    rows: "Rows | None" = None
     said: Mapping[str, Any] = EMPTY
     version: Version | None = None
     values: Mapping[str, Value] = EMPTY
@@ -81,6 +92,7 @@ class Work:
     listed: Mapping[str, list[Any]] = EMPTY
     vetoed: Mapping[int, tuple[str, str]] = EMPTY
     seconds: float = 0.0
+    id: str = ""
     capture: str = ""
     error: SamaraError | None = None
 
@@ -98,10 +110,33 @@ class Work:
     def policy(self) -> Policy:
         return self.live.policy
 
-    @property
-    def id(self) -> str:
-        """The id that the client gave it, under which it may come again; empty if it gave none."""
-        return self.asked.id if self.asked else self.rows.id if self.rows else ""
+
+def fit(work: Work, version: Version) -> None:
+    """What is asked, as the version takes it that is to answer."""
+    work.version = version
+    if work.asked:
+        work.values, work.count = version.fit(work.asked)
+        return
+    from functions.predict import rows  # noqa: PLC0415
+
+    content_type = work.event.headers.get("content-type", "")
+    work.rows = rows.asked(content_type, inflated(work), version.inputs, version.sheet)
+    work.values, work.count = work.rows.values, work.rows.size
+
+
+def inflated(work: Work) -> bytes:
+    headers = work.event.headers
+    return wire.inflated(work.event.body, headers.get("content-encoding", "identity").strip().lower())
+
+
+def id_of(work: Work) -> str:
+    """The client's id in rows that are refused, if it can be found at all: others may have been answered under it."""
+    from functions.predict import rows  # noqa: PLC0415
+
+    try:
+        return rows.id_of(work.event.headers.get("content-type", ""), inflated(work))
+    except Rejected:
+        return ""
 
 
 def groups(works: Sequence[Work]) -> list[list[Work]]:
@@ -120,7 +155,7 @@ def groups(works: Sequence[Work]) -> list[list[Work]]:
         if not version.rowwise:
             found.append([work])
             continue
-        form = (version.artifact, *[(name, value[1][1:]) for name, value in work.values.items()])
+        form = (version.link, *[(name, value[1][1:]) for name, value in work.values.items()])
         group, many = latest.get(form, ([], MOST_TOGETHER))
         if many + work.count > MOST_TOGETHER:
             group, many = [], 0
@@ -137,12 +172,16 @@ def judge(work: Work) -> None:
         return
     try:
         if policy.guardrails:
+            from functions.predict import guardrails  # noqa: PLC0415
+
             work.vetoed = guardrails.vetoes(policy, version.sheet, work.values, work.outputs, work.count)
         if work.asked:
             work.listed = listed(work.asked, work.outputs)
             for row, (rule, why) in work.vetoed.items():
                 raise Rejected(rule, f"vetoes row {row + 1}: {why}", code="vetoed")
         if work.rows:
+            from functions.predict import rows  # noqa: PLC0415
+
             work.said = rows.answer(work.outputs, work.rows, version.sheet, work.vetoed)
     except SamaraError as error:
         work.error = error

@@ -1,43 +1,31 @@
 """A model that nobody trusts yet, in a process of its own that may hold only so much and run only so long.
 
-The process knows no secrets (its environment is empty), may write no file, and ends with its parent, when it is told
-to, or when it breaks a limit. Parent and child exchange messages over two pipes: a head of JSON, and raw tensors.
+The process (see `samara.child`) ends with its parent, when it is told to, or when it breaks a limit. Messages carry
+tensors as their raw pieces.
 """
 
-import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import accumulate, pairwise
-from math import ceil, prod
-from pathlib import Path
+from math import prod
 from queue import SimpleQueue
-from signal import Signals
-from struct import Struct
 from threading import Lock, Thread
 from typing import Any, BinaryIO
 
 from samara import engines
-from samara.core.tensors import TEXT, WIDTH, Spec, Value
+from samara.child import OVER_TIME, Child, Message, answering, limit_memory, limit_time, received, send
+from samara.core.tensors import TEXT, WIDTH, Form, Spec, Value
 from samara.errors import Rejected
 from samara.ort_api import api
 from samara.watchdog import WATCHDOG
 
-if sys.platform != "win32":  # which has no limits of this kind: there, the time limit is the parent's alone
-    import resource
-
 START_S = 60  # for Python and the library to start, on a machine that is busy with something else
-SPARE_S = 2  # of processor time beyond the limit, so that it is the parent's clock that ends a run
-LONGEST_HEAD = 64 << 20  # bytes; the lengths of a million texts fit
 MIB = 1 << 20
-SIZE = Struct("<Q")
 NO_MEMORY = ("bad_alloc", "allocate memory", "bad array new length", "std::length_error")
 CODES = ("bad_model", "bad_input", "bad_output", "model_failed")
-KEPT = ("LD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT")  # without which Python may not start
-
-Message = tuple[dict[str, Any], list[bytes]]
+PROGRAM = "from samara.contained import main; main()"
 
 
 class Ended(Rejected):
@@ -57,7 +45,11 @@ class Contained:
         self._lock = Lock()
         self._child: Child | None = None
         self._closed = False
-        said, _ = self._started()
+        try:
+            said, _ = self._started()
+        except BaseException:
+            self._end()  # not when somebody lets go of the error, which holds us
+            raise
         self.inputs = tuple(Spec(name, datatype, tuple(shape)) for name, datatype, shape in said["inputs"])
         self.outputs = tuple(Spec(name, datatype, tuple(shape)) for name, datatype, shape in said["outputs"])
         self.metadata: dict[str, str] = said["metadata"]
@@ -78,6 +70,10 @@ class Contained:
             except (KeyError, TypeError, ValueError) as error:
                 raise self._ended("its process answers nonsense") from error
 
+    def again(self, form: Form, numbers: Sequence[bytes], limit_s: float = 0) -> list[bytes] | None:  # noqa: ARG002
+        """There is no quicker way than `run`."""
+        return None
+
     def close(self) -> None:
         """End the process, once the run under way is over. Runs asked for later are `Rejected`."""
         with self._lock:
@@ -91,12 +87,13 @@ class Contained:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_child", None):
+        at_the_end = not sys or sys.is_finalizing()  # when modules are emptied, and the child ends by itself
+        if not at_the_end and getattr(self, "_child", None):
             self._end()
 
     def _started(self) -> Message:
         """A child that has loaded the model, and what it says of it."""
-        self._child = Child(answers=self._memory_mb * MIB)
+        self._child = Child(PROGRAM)
         self._asked({"do": "obey", "memory": self._memory_mb * MIB}, [], START_S)
         return self._asked({"do": "load"}, [self._model], self._limit_s)
 
@@ -109,7 +106,7 @@ class Contained:
         try:
             with suppress(BrokenPipeError):  # it answers before it has heard all, when that does not fit
                 send(child.asks, {**head, "within_s": within_s}, pieces)
-            said, raw = received(child.says, child.answers)
+            said, raw = received(child.says, self._memory_mb * MIB)
         except (OSError, EOFError, ValueError) as error:
             failure = error
         stopped = WATCHDOG.end(watch)
@@ -138,76 +135,6 @@ class Contained:
         child, self._child = self._child, None
         if child:
             child.end()
-
-
-OVER_TIME = "takes more processor time than it may"
-
-
-class Child:
-    """The process. `answers` is how many bytes it may answer with."""
-
-    def __init__(self, answers: int) -> None:
-        program = "from samara.contained import main; main()"
-        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
-        environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-        environment["MALLOC_ARENA_MAX"] = "1"  # each arena reserves addresses, which count as memory
-        self.process = subprocess.Popen(  # noqa: S603 - this Python, this file
-            [sys.executable, "-S", "-P", "-B", "-c", program],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
-        )  # fmt: skip
-        assert self.process.stdin  # noqa: S101 - for the type checker
-        assert self.process.stdout  # noqa: S101 - the same
-        self.asks: Any = self.process.stdin
-        self.says: Any = self.process.stdout
-        self.answers = answers
-
-    def fate(self) -> str:
-        """How it came to its end, which it has or is now brought to."""
-        try:
-            status = self.process.wait(1)
-        except subprocess.TimeoutExpired:
-            return "its process answers nonsense"
-        if status >= 0:
-            return f"its process ended by itself, with status {status}"
-        name = Signals(-status).name if -status in set(Signals) else f"signal {-status}"
-        return OVER_TIME if name == "SIGXCPU" else f"its process died of {name}"
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.asks, self.says):
-            with suppress(OSError):  # what was not written yet never will be
-                pipe.close()
-
-
-def send(pipe: BinaryIO, head: dict[str, Any], pieces: Sequence[Any]) -> None:
-    """A message: the length of its head, the head with the lengths of its pieces, the pieces."""
-    text = json.dumps({**head, "pieces": [memoryview(piece).nbytes for piece in pieces]}).encode()
-    pipe.write(SIZE.pack(len(text)) + text)
-    pipe.writelines(pieces)
-    pipe.flush()
-
-
-def received(pipe: BinaryIO, most: int | None = None) -> Message:
-    """The next message. `EOFError` at the end, `ValueError` for what is none or brings more than `most` bytes."""
-    (size,) = SIZE.unpack(exactly(pipe, SIZE.size))
-    if size > LONGEST_HEAD:
-        raise ValueError(size)
-    head = json.loads(exactly(pipe, size))
-    if not isinstance(head, dict) or not isinstance(lengths := head.get("pieces"), list):
-        raise ValueError("no head")  # noqa: TRY004 - what a stranger sends is a value
-    if not all(isinstance(length, int) and length >= 0 for length in lengths):
-        raise ValueError("no lengths")
-    if most is not None and sum(lengths) > most:
-        raise ValueError("too long")
-    return head, [exactly(pipe, length) for length in lengths]
-
-
-def exactly(pipe: BinaryIO, size: int) -> bytes:
-    data = pipe.read(size)
-    if len(data) < size:
-        raise EOFError
-    return data
 
 
 def packed(values: Mapping[str, Value]) -> tuple[dict[str, Any], list[Any]]:
@@ -249,8 +176,7 @@ def sound(values: dict[str, Value]) -> dict[str, Value]:
 
 def main() -> None:
     """The child: one request after the other, until its parent hangs up."""
-    says = os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever prints shall not write into an answer
+    says = answering()
     requests: SimpleQueue[Message | None] = SimpleQueue()
     Thread(target=listen, args=(sys.stdin.buffer, requests), daemon=True).start()
     model = Model()
@@ -303,31 +229,3 @@ class Model:
             return said, []
         assert self.session  # noqa: S101 - for the type checker
         return packed(self.session.run(unpacked(head, pieces), head["wanted"]))
-
-
-def limit_memory(memory: int) -> None:
-    """From here on, no more memory than that, no files, and no core dump."""
-    if sys.platform == "win32":
-        return
-    try:
-        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    except OSError:  # not on Linux
-        held = 0
-    for limit, most in (("RLIMIT_CORE", 0), ("RLIMIT_FSIZE", 0), ("RLIMIT_AS", held + memory)):
-        lower(limit, most, most)
-
-
-def limit_time(within_s: float) -> None:
-    """That much processor time for what comes next. It also ends what outlives a parent that was killed."""
-    if sys.platform == "win32":
-        return
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    lower("RLIMIT_CPU", ceil(used.ru_utime + used.ru_stime + within_s + SPARE_S), resource.RLIM_INFINITY)
-
-
-def lower(limit: str, soft: int, hard: int) -> None:
-    """Set a limit, where there is one of that name and the platform lets us."""
-    if sys.platform == "win32":
-        return
-    with suppress(AttributeError, ValueError, OSError):
-        resource.setrlimit(getattr(resource, limit), (soft, hard))

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Protocol
 
 from samara import ort_api
-from samara.core.tensors import Spec, Value
+from samara.core.tensors import Form, Spec, Value
 from samara.errors import Misconfigured
 
 LEAN, PACKAGE = "lean", "package"
@@ -42,13 +42,26 @@ class Session(Protocol):
         gives; `model_failed` when it fails; `too_slow` when it takes longer than `limit_s` seconds, if not 0.
         """
 
+    def again(self, form: Form, numbers: Sequence[bytes], limit_s: float = 0) -> list[bytes] | None:
+        """The raw values of the outputs in `form`, from those of the inputs, as many and as long as it says, in the
+        model's order. None where `run` must be asked: it has not answered in this form lately, something in it is
+        text or of no fixed size, or there is no quicker way. `Rejected`, code `too_slow`, as there.
+        """
+
     def close(self) -> None:
         """Free what it holds, once the runs under way are over. Runs asked for later are `Rejected`."""
 
 
 def warm() -> None:
-    """Begin to load the lean engine's library, which takes as long as all the rest, while the caller does the rest."""
-    Thread(target=ort_api.api, name="warm", daemon=True).start()
+    """Begin to load the lean engine's library, which takes as long as all the rest, while the caller does the rest.
+
+    With one processor alone nothing is done meanwhile, and a thread has to beg for its memory by the page.
+    """
+    alone = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) == 1
+    if alone:
+        ort_api.api()
+    else:
+        Thread(target=ort_api.api, name="warm", daemon=True).start()
 
 
 def load(

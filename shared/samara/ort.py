@@ -32,7 +32,7 @@ from struct import pack
 from threading import Lock
 from typing import Any
 
-from samara.core.tensors import TEXT, WIDTH, Spec, Value
+from samara.core.tensors import TEXT, WIDTH, Form, Spec, Value
 from samara.errors import Rejected
 from samara.ort_api import FATAL, Api, Failure, api
 from samara.watchdog import WATCHDOG
@@ -64,7 +64,6 @@ TREES = 7  # times the size of its model that an ensemble of trees holds
 pythonapi.PyBytes_AsString.restype = c_void_p
 
 Shape = tuple[int, ...]
-Key = tuple[tuple[str, ...], tuple[Shape, ...]]
 
 
 def load(model: bytes, *, threads: int = 1, cache: "str | os.PathLike[str] | None" = None, digest: str = "") -> "Lean":
@@ -189,7 +188,7 @@ class Lean:
         self._graph: Graph | None = graph
         self._names = tuple(spec.name for spec in self.inputs)
         self._all = tuple(spec.name for spec in self.outputs)
-        self._known: dict[Key, Known] = {}
+        self._known: dict[Form, Known] = {}
         self._lock = Lock()
 
     def run(self, given: Mapping[str, Value], wanted: Sequence[str] = (), limit_s: float = 0) -> dict[str, Value]:
@@ -209,7 +208,26 @@ class Lean:
             answers = frame.run(given, limit_s)
         except Failure:  # perhaps only because an output changed its shape: then it works without foresight
             return self._learn(given, wanted, limit_s)
-        known.frames.append(frame)
+        if not frame.spent:
+            known.frames.append(frame)
+        return answers
+
+    def again(self, form: Form, numbers: Sequence[bytes], limit_s: float = 0) -> list[bytes] | None:
+        """What `run` answers in a form that it has answered before; see `samara.engines.Session.again`."""
+        try:
+            known = self._known[form]
+            frame = known.frames.pop()
+        except (KeyError, IndexError):  # it is new here, or all frames are in use
+            return None
+        if frame.raw is None:
+            known.frames.append(frame)
+            return None
+        try:
+            answers = frame.again(numbers, limit_s)
+        except Failure:
+            return None
+        if not frame.spent:
+            known.frames.append(frame)
         return answers
 
     def close(self) -> None:
@@ -272,22 +290,27 @@ class Frame:
 
     Tensors of numbers lie in memory of the frame, to which inputs are copied and in which outputs whose shape is
     foreseen are written; the library refuses to write one of another shape. With `lent`, the inputs are used where
-    they are instead. Text, outputs that are not foreseen, and those that are inputs, the library keeps itself.
+    they are instead. Text, outputs that are not foreseen, and those that are inputs, the library keeps itself. Once a
+    frame has held long texts it is `spent`, since the room for them would stay as long as it does; or once it was
+    told to stop. A frame is `raw` when all in it is numbers, and in its own memory.
     """
 
     def __init__(
         self,
         graph: Graph,
         inputs: Sequence[Spec],
-        key: Key,
+        key: Form,
         foreseen: Sequence[Spec],
         lent: Mapping[str, Value] | None = None,
     ) -> None:
         wanted, shapes = key
         self._graph, self._api = graph, graph.api
-        self._options: int | None = None
+        self._options: int = self._api.made("CreateRunOptions")
+        self._stop = partial(self._api.RunOptionsSetTerminate, self._options)
+        self._binding: int | None = None
         self._kept: list[object] = []  # what must not be freed before the values that lie in it
         self._count = len(inputs)
+        self.spent = False
         self._values = (c_void_p * (self._count + len(wanted)))()
         self._numbers: list[tuple[str, str, memoryview | None]] = []
         self._texts: list[tuple[str, int, int]] = []
@@ -300,13 +323,19 @@ class Frame:
             _, datatype, shape = outputs.get(name, Spec(name, "", ()))
             view = self._room(place, outputs[name]) if datatype else None
             self._outputs.append((name, datatype, shape, view, place))
-        self._call = self._prepared([spec.name for spec in inputs], wanted)
+        into = [view for _, _, view in self._numbers if view is not None]
+        outof = [view for _, _, _, view, _ in self._outputs if view is not None]
+        foreseen_all = len(outof) == len(wanted)
+        self.raw = (into, outof) if foreseen_all and len(into) == len(inputs) else None
+        names = [spec.name.encode() for spec in inputs], [name.encode() for name in wanted]
+        self._call = self._bound(*names) if foreseen_all else self._prepared(*names)
 
     def __del__(self) -> None:
+        if self._binding:
+            self._api.ReleaseIoBinding(self._binding)
         for value in self._values:
             self._api.ReleaseValue(value)
-        if self._options:
-            self._api.ReleaseRunOptions(self._options)
+        self._api.ReleaseRunOptions(self._options)
 
     def run(self, given: Mapping[str, Value], limit_s: float) -> dict[str, Value]:
         """The outputs for inputs of this frame's shapes. `Failure` when the model, or what was foreseen, fails."""
@@ -318,27 +347,34 @@ class Frame:
                 view[:] = data if type(data) is bytes and len(data) == len(view) else plain(name, data, len(view))
         for text in self._texts:
             self._write(*text, given)
-        if limit_s:
-            self._run_within(limit_s)
-        else:
-            self._api.check(self._call(None))
+        self._run(limit_s)
         return {
             name: self._read(place) if view is None else Value(datatype, shape, view.tobytes())
             for name, datatype, shape, view, place in self._outputs
         }
 
-    def _run_within(self, limit_s: float) -> None:
-        if self._options is None:
-            self._options = self._api.made("CreateRunOptions")
-            self._stop = partial(self._api.RunOptionsSetTerminate, self._options)
+    def again(self, numbers: Sequence[bytes], limit_s: float) -> list[bytes]:
+        """`run` for a frame that is `raw`: from the values of the inputs to those of the outputs."""
+        assert self.raw  # noqa: S101 - whoever calls has looked
+        into, outof = self.raw
+        for view, data in zip(into, numbers, strict=True):
+            view[:] = data
+        self._run(limit_s)
+        return [view.tobytes() for view in outof]
+
+    def _run(self, limit_s: float) -> None:
+        if not limit_s:
+            self._api.check(self._call())
+            return
         watch = WATCHDOG.begin(limit_s, self._stop)
         try:
-            status = self._call(self._options)
+            status = self._call()
         finally:
             stopped = WATCHDOG.end(watch)
-        if stopped:  # perhaps too late to matter; but these options would stop the next run as well
-            self._api.ReleaseRunOptions(self._options)
-            self._options = None
+        if stopped:  # perhaps too late to matter; but it would stop the next run as well
+            self.spent = True
+        if not status:
+            return
         try:
             self._api.check(status)
         except Failure as error:
@@ -346,17 +382,27 @@ class Frame:
                 raise Rejected("model", f"takes longer than {limit_s:g} s", code="too_slow") from error
             raise
 
-    def _prepared(self, takes: Sequence[str], gives: Sequence[str]) -> Callable[[int | None], int | None]:
-        """The call, but for its options."""
-        names = [name.encode() for name in (*takes, *gives)]
+    def _bound(self, takes: Sequence[bytes], gives: Sequence[bytes]) -> Callable[[], int | None]:
+        """The call where all outputs are foreseen, which costs a quarter less than the other."""
+        api, session = self._api, self._graph.address
+        self._binding = binding = api.made("CreateIoBinding", session)
+        for name, value in zip(takes, self._values, strict=False):
+            api.check(api.BindInput(binding, name, value))
+        for name, value in zip(gives, self._values[self._count :], strict=True):
+            api.check(api.BindOutput(binding, name, value))
+        return partial(api.RunWithBinding, session, self._options, binding)
+
+    def _prepared(self, takes: Sequence[bytes], gives: Sequence[bytes]) -> Callable[[], int | None]:
+        """The call where the library makes some of the outputs."""
+        names = [*takes, *gives]
         array = (c_char_p * len(names))(*names)
         self._kept.append(array)
-        run, session = self._api.Run, self._graph.address
         into, outof = addressof(array), addressof(self._values)
-        count, more = self._count, len(gives)
-        into_names, outof_names = into, into + count * sizeof(c_void_p)
-        outputs = outof + count * sizeof(c_void_p)
-        return lambda options: run(session, options, into_names, outof, count, outof_names, more, outputs)
+        after_names, after_values = into + len(takes) * sizeof(c_void_p), outof + len(takes) * sizeof(c_void_p)
+        return partial(
+            self._api.Run,
+            self._graph.address, self._options, into, outof, len(takes), after_names, len(gives), after_values,
+        )  # fmt: skip
 
     def _take(self, place: int, spec: Spec, lent: Mapping[str, Value] | None) -> None:
         """Make the value of one input."""
@@ -403,6 +449,7 @@ class Frame:
         if not texts:
             return
         joined = b"\0".join(texts)
+        self.spent = self.spent or len(joined) > LARGEST_FRAME
         first: int = pythonapi.PyBytes_AsString(py_object(joined))
         starts = accumulate([len(text) + 1 for text in texts[:-1]], initial=first)
         self._api.check(self._api.FillStringTensor(value, pack(f"{count}P", *starts), count))

@@ -64,11 +64,16 @@ FUNCTIONS: dict[str, tuple[int, Any, tuple[Any, ...]]] = {
     "ReleaseModelMetadata": (118, None, (P,)),
     "ModelMetadataGetCustomMetadataMapKeys": (123, STATUS, (P, P, P, P)),
     "AddSessionConfigEntry": (130, STATUS, (P, c_char_p, c_char_p)),
+    "RunWithBinding": (133, STATUS, (P, P, P)),
+    "CreateIoBinding": (134, STATUS, (P, P)),
+    "ReleaseIoBinding": (135, None, (P,)),
+    "BindInput": (136, STATUS, (P, c_char_p, P)),
+    "BindOutput": (137, STATUS, (P, c_char_p, P)),
     "GetResizedStringTensorElementBuffer": (252, STATUS, (P, c_size_t, c_size_t, P)),
 }
 """Each function's place in the table, what it returns and what it takes."""
 
-LONG = {"CreateEnv", "CreateSession", "CreateSessionFromArray", "Run", "ReleaseSession"}
+LONG = {"CreateEnv", "CreateSession", "CreateSessionFromArray", "Run", "RunWithBinding", "ReleaseSession"}
 """These let other threads run meanwhile; the others are over sooner than threads could change."""
 
 

@@ -38,8 +38,10 @@ class Watchdog:
 
     def end(self, watch: object) -> bool:
         """Whether it was stopped. Afterwards it cannot be any more, so what `stop` refers to may go."""
-        with self._lock:
-            return self._watches.pop(watch, None) is None
+        if self._watches.pop(watch, None) is not None:
+            return False
+        with self._lock:  # until it is stopped
+            return True
 
     def _hasten(self) -> None:
         with self._lock:

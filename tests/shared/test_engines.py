@@ -500,6 +500,18 @@ def test_nothing_is_left_behind_by_runs_failures_and_sessions() -> None:
     assert held() - before < 8 << 20
 
 
+def test_the_room_of_long_texts_is_not_kept_for_the_next_run() -> None:
+    """Nor is it if the same shapes were asked before, with short ones."""
+    text, shapes = ort.load(echo(TEXT)), range(1, 51)
+    before = held()
+
+    for first in (b"short", b"short", b"long" * 1_000_000):
+        for count in shapes:
+            text.run({"x": Value(TEXT, (count,), [first, *[b""] * (count - 1)])})
+
+    assert held() - before < 50 << 20, "of 200 MB"
+
+
 def test_a_model_that_wants_more_memory_than_it_may_is_ended() -> None:
     with Contained(zeros(), memory_mb=256, limit_s=30) as session:
         for _ in range(2):
@@ -522,6 +534,15 @@ def containers() -> list[psutil.Process]:
     """The processes that hold models for this one; other tests may have left it processes of other kinds."""
     children = psutil.Process().children()
     return [child for child in children if "samara.contained" in " ".join(child.cmdline())]
+
+
+def test_a_model_that_cannot_be_loaded_leaves_no_process_behind() -> None:
+    before = len(containers())
+
+    with pytest.raises(Rejected, match="cannot load it") as refused:
+        contained(b"hello")
+
+    assert len(containers()) == before, f"while somebody still has {refused.value!r}"
 
 
 def test_a_process_that_dies_is_told_of_and_replaced() -> None:
@@ -679,3 +700,73 @@ def test_who_wants_it_told_may_say_so() -> None:
     said = subprocess.run([sys.executable, "-c", program], env=surroundings, capture_output=True, check=True, text=True)
 
     assert said.stdout.strip() == "0"
+
+
+@every_engine
+def test_what_was_asked_in_a_form_is_asked_again_with_less_ado(engine: Load, load: Load) -> None:
+    session, form = load(layer()), (("y",), ((2, 3),))
+    assert session.again(form, [bytes(24)]) is None, "nothing was asked in this form before"
+
+    for numbers in np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32):
+        right = plain(session.run({"x": Value("FP32", (2, 3), numbers.tobytes())}))["y"].data
+        found = session.again(form, [numbers.tobytes()], 30)
+
+        assert found == [right] or found is None
+    assert (found is not None) is (engine is ort.load)
+
+
+@every_engine
+@pytest.mark.parametrize(
+    ("data", "given", "numbers"),
+    [
+        (echo(TEXT), {"x": Value(TEXT, (1,), [b"a"])}, [b"a"]),
+        (zeros(), {"n": Value("INT64", (1,), (3).to_bytes(8, "little"))}, [(4).to_bytes(8, "little")]),
+        (picker(), {"at": Value("INT64", (1,), (1).to_bytes(8, "little"))}, [(7).to_bytes(8, "little")]),
+    ],
+    ids=["text", "another size", "a failure"],
+)
+def test_what_cannot_be_asked_with_less_ado_is_left_to_run(
+    load: Load, data: bytes, given: dict[str, Value], numbers: list[bytes]
+) -> None:
+    session = load(data)
+    for _ in range(3):
+        right = plain(session.run(given))
+    form = tuple(spec.name for spec in session.outputs), tuple(value.shape for value in given.values())
+
+    assert session.again(form, numbers) is None
+    assert plain(session.run(given)) == right, "and whatever happened then spoils nothing"
+
+
+def test_threads_that_ask_again_get_their_own_answers() -> None:
+    with closing(ort.load(echo("FP32"))) as session:
+        for _ in range(2):
+            session.run({"x": floats(1, 2)})
+
+        def ask(number: int) -> bool:
+            data = floats(number, -number).data
+            return session.again((("y",), ((2,),)), [data], 60) in (None, [data])
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(ask, range(2_000)))
+
+
+def test_a_closed_session_is_not_asked_again() -> None:
+    session = ort.load(layer())
+    for _ in range(2):
+        session.run({"x": Value("FP32", (1, 3), bytes(12))})
+
+    session.close()
+
+    assert session.again((("y",), ((1, 3),)), [bytes(12)]) is None
+
+
+def test_what_is_asked_again_is_ended_if_it_would_never_end() -> None:
+    with closing(ort.load(counter())) as session:
+        for _ in range(3):
+            session.run({"times": whole(3, scalar=True)})
+        form = (("sum",), ((),))
+
+        with pytest.raises(Rejected, match=r"takes longer than 0\.2 s"):
+            session.again(form, [(2**62).to_bytes(8, "little")], 0.2)
+
+        assert plain(session.run({"times": whole(3, scalar=True)}, limit_s=30)) == {"sum": floats(3)}

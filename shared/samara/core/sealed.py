@@ -5,10 +5,8 @@ each millisecond before the first answer counts, in prediction, the frame alone 
 """
 
 import json
-from bisect import bisect
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from samara.core.digests import canonical, digest
 from samara.errors import Rejected
@@ -19,9 +17,8 @@ MUST_PASS = ("safe", "signature", "parity")
 OURS = {"digest", "noted"}
 
 
-@dataclass(frozen=True, slots=True)
-class Maker:
-    """Which function wrote a record, and the digest of the code it ran. A dataclass, which pydantic writes by names."""
+class Maker(NamedTuple):
+    """Which function wrote a record, and the digest of the code it ran."""
 
     function: str
     code: str
@@ -37,9 +34,10 @@ def seal(body: dict[str, Any], spell: Callable[[Any], bytes] = canonical) -> tup
 
     Everything is spelled once: the keys sort as they are joined here. `spell` does what `canonical` does.
     """
-    names = sorted(body.keys() - OURS)
-    first, second = bisect(names, "digest"), bisect(names, "noted")
-    parts = [{name: body[name] for name in some} for some in (names[:first], names[first:second], names[second:])]
+    names = sorted(body.keys() | OURS)
+    first, second = names.index("digest"), names.index("noted")
+    rest = names[:first], names[first + 1 : second], names[second + 1 :]
+    parts = [{name: body[name] for name in some} for some in rest]
     before, between, after = [spell(part)[1:-1] if part else b"" for part in parts]
     found = digest(b"{" + b",".join(filter(None, (before, between, after))) + b"}")
     noted = spell({"noted": body["noted"]})[1:-1] if "noted" in body else b""

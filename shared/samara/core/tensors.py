@@ -19,6 +19,9 @@ WIDTH: dict[str, int] = {
 
 TEXT = "BYTES"
 
+Form = tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]
+"""What runs of a model have in common: which outputs are wanted, and the shapes of all inputs."""
+
 
 class Value(NamedTuple):
     """One tensor. `data` holds `prod(shape)` values: any buffer of them, raw and contiguous; or, where `datatype`

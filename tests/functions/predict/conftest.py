@@ -14,7 +14,9 @@ from samara import engines
 from samara.app import App
 from samara.core import keys
 from samara.core.aliases import Aliases
+from samara.core.definition import Captured, Serve
 from samara.core.digests import digest
+from samara.core.heads import ModelHead
 from samara.core.records import ModelVersion, Parity, Signature, Tensor
 from samara.core.sealed import Maker
 from samara.core.sheet import Column, Sheet
@@ -123,7 +125,7 @@ class Online:
     server: Server
     app: App
 
-    def add(self, name: str, data: bytes) -> Signature:
+    def add(self, name: str, data: bytes, *, captured: bool = True) -> Signature:
         """Put a model behind it, as version 1 and champion under that name. `Rejected` if it cannot be loaded."""
         session = engines.load(data)
         inputs, outputs = (
@@ -146,8 +148,11 @@ class Online:
             gates=(),
         )
         self.app.write(keys.version(name, 1), version)
-        head = Aliases().moved(champion=1, challenger=None, at=datetime.now(UTC), cause="test")
-        self.app.swap(Aliases, keys.aliases(name), lambda _: head)
+        serving = self.app.keep(Serve(capture=Captured(share=float(captured))).to_bytes())
+        head = ModelHead(write_id=name, definition="0" * 64, bundle="0" * 64, serving=serving)
+        self.app.store.create(keys.model_head(name), head.to_bytes())
+        aliases = Aliases().moved(champion=1, challenger=None, at=datetime.now(UTC), cause="test")
+        self.app.swap(Aliases, keys.aliases(name), lambda _: aliases)
         return version.signature
 
 

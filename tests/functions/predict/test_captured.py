@@ -44,7 +44,7 @@ def asked(sheet: Sheet | None = None, policy: Policy | None = None) -> Work:
     one = Work(
         HttpRequest("POST", "/v2/models/late/infer", NOON, caller="ann"),
         Route("infer", "late"),
-        Live(Standing(1, None, None, (), 1), policy or Policy(), NOON, NOON, NOON, {}, {}),
+        Live(Standing(1, None, None, (), 1), policy or Policy(), NOON, NOON, NOON, {}, {}, {}),
         Prediction("late", "2013-02-14T12", "0" * 16),
     )
     one.move, one.count = 1, 1

@@ -6,14 +6,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from onnx import TensorProto, helper
 
+from functions.predict import served
 from functions.predict.handler import run
+from functions.predict.warm import Kept
 from samara.app import App
 from samara.core import keys
 from samara.core.definition import Guardrail, Serve
 from samara.core.heads import ModelHead
 from samara.core.keys import Prediction
-from samara.core.records import Capture
+from samara.core.records import Capture, Signature, Tensor
 from samara.core.sheet import Column, Seen, Sheet, Target
 from samara.entry import refused
 from samara.errors import SamaraError
@@ -102,6 +105,107 @@ def test_rows_that_come_again_under_their_id_meet_their_first_answer(app: App, p
     assert again == first
 
 
+SPEED = Signature(
+    inputs=(Tensor(name="speed", datatype="FP32", shape=(-1, 1)),),
+    outputs=(Tensor(name="score", datatype="FP32", shape=(-1, 1)),),
+)
+
+
+@pytest.mark.parametrize("what", ["rows", "explain", "infer"])
+def test_a_repeated_request_meets_its_first_answer_though_who_is_live_now_takes_something_else(
+    app: App, publish: Publish, point: Point, what: str
+) -> None:
+    event = rows({"distance": 5.0, "carrier": "UA"}, id="order-1", what=what)
+    if what == "infer":
+        event = asked("/v2/models/late/infer", json.dumps({"id": "order-1", "inputs": TENSORS}).encode())
+    first = told(event, app)
+    publish(2, data=twice("speed"), signature=SPEED, sheet=Sheet((Column("speed", "number", required=True),)))
+    point(champion=2)
+
+    again = told(event._replace(at=NOON.replace(minute=1)), app)
+    later = told(event._replace(at=NOON.replace(hour=13, minute=30)), app)
+
+    assert first[0] == 200
+    assert again == first
+    assert later[0] == 400, "an hour later it is another request, which the new version does not take"
+
+
+TENSORS = [
+    {"name": "distance", "shape": [1, 1], "datatype": "FP32", "data": [5]},
+    {"name": "carrier", "shape": [1, 1], "datatype": "BYTES", "data": ["UA"]},
+]
+
+
+def twice(name: str) -> bytes:
+    graph = helper.make_graph(
+        [helper.make_node("Add", [name, name], ["score"])],
+        "twice",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
+    )
+    return bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+    )
+
+
+def test_repeated_rows_keep_the_flags_of_their_first_answer(app: App, publish: Publish, point: Point) -> None:
+    event = rows({"distance": 9000.0, "carrier": "UA"}, id="order-1")
+    first = told(event, app)
+    publish(2, 2.0, sheet=SHEET._replace(columns=(Column("distance", "number"), SHEET.columns[1])))
+    point(champion=2)
+
+    again = told(event._replace(at=NOON.replace(minute=1)), app)
+
+    assert [flag["code"] for flag in first[1]["flags"][0]] == ["out_of_range"]
+    assert again == first
+
+
+def test_a_new_limit_of_a_contained_model_holds_from_when_it_is_known(
+    app: App, whole: App, publish: Publish, point: Point, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served, "SESSIONS", Kept(2))  # whose processes end with it
+    publish(2, data=sum_of_zeros(), signature=SUM)
+    point(champion=2)
+    key = keys.model_head("late")
+    body = b'{"inputs": [{"name": "n", "shape": [1], "datatype": "INT64", "data": [60000000]}]}'
+    event = asked("/v2/models/late/infer", body)
+    before = whole.store.create(key, serving(whole, contained=True, memory_mb=128))
+    refusal = told(event, app)
+
+    whole.store.replace(key, serving(whole, contained=True, memory_mb=1024), before)
+    answer = told(event._replace(at=NOON.replace(minute=1)), app)
+
+    assert (refusal[0], refusal[1]["code"]) == (422, "model_failed"), "240 MB of zeros"
+    assert answer[0] == 200
+
+
+SUM = Signature(
+    inputs=(Tensor(name="n", datatype="INT64", shape=(1,)),), outputs=(Tensor(name="y", datatype="FP32", shape=()),)
+)
+
+
+def sum_of_zeros() -> bytes:
+    """As many zeros as it is told, added."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("ConstantOfShape", ["n"], ["many"]),
+            helper.make_node("ReduceSum", ["many"], ["y"], keepdims=0),
+        ],
+        "sum",
+        [helper.make_tensor_value_info("n", TensorProto.INT64, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [])],
+    )
+    return bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+    )
+
+
+def serving(whole: App, **policy: Any) -> bytes:
+    """The head of a model that answers so."""
+    kept = whole.keep(Serve(**policy).to_bytes())
+    return ModelHead(write_id="one", definition="0" * 64, bundle="0" * 64, serving=kept).to_bytes()
+
+
 def test_why_an_answer_is_what_it_is_adds_up(app: App) -> None:
     status, said = told(rows({"distance": 5.0, "carrier": "UA"}, what="explain"), app)
 
@@ -126,9 +230,7 @@ def test_a_version_without_a_background_says_that_it_cannot_be_explained(
 @pytest.fixture
 def guarded(app: App, whole: App) -> App:
     rule = Guardrail(name="near", input="distance", maximum=100.0)
-    serving = whole.keep(Serve(guardrails=(rule,)).to_bytes())
-    head = ModelHead(write_id="one", definition="0" * 64, bundle="0" * 64, serving=serving)
-    whole.store.create(keys.model_head("late"), head.to_bytes())
+    whole.store.create(keys.model_head("late"), serving(whole, guardrails=(rule,)))
     return app
 
 

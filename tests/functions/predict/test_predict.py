@@ -1,8 +1,10 @@
 """The handler: which version answers, what is captured, and what happens when something is missing or broken."""
 
+import gc
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import FrameType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -334,6 +336,19 @@ def test_a_version_that_failed_what_each_must_pass_is_not_served_whoever_asks(
     assert "gate" in why
 
 
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_versions_of_the_same_bytes_are_each_judged_by_their_own_gates(
+    app: App, publish: Any, point: Any, order: tuple[int, int]
+) -> None:
+    publish(1, 3, sheet=ROWWISE)
+    publish(2, 3, sheet=ROWWISE, gates=(Gate(name="parity", passed=False, why="strays by 0.1"),))
+    point(champion=1)
+
+    answers = several(*(post(body([1]), f"/v2/models/late/versions/{number}/infer") for number in order), app=app)
+
+    assert {number: status for number, (status, _) in zip(order, answers, strict=True)} == {1: 200, 2: 503}
+
+
 def test_a_model_whose_weights_lie_in_a_file_is_not_loaded(
     app: App, publish: Any, point: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,6 +458,39 @@ def test_a_run_refuses_by_raising_so_that_every_cloud_answers_alike(app: App) ->
         run(post(b"{"), app)
 
     assert raised.value.code == "unknown_model"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        post(b"no JSON"),
+        post(body([1], carriers=["UA", "AA"])),
+        post(body([None])),
+        post(body([1]), "/v2/models/late/versions/9/infer"),
+        post(body([1]), "/v2/models/early/infer"),
+        post(b'{"rows": [{"distance": "far"}]}', "/v2/models/late/rows"),
+        post(b'{"rows": [{"distance": 1, "carrier": "UA"}]}', "/v2/models/late/explain"),
+    ],
+    ids=["no JSON", "no rows", "not a number", "no version", "no model", "no value", "no background"],
+)
+def test_what_is_refused_is_freed_before_anybody_looks_for_garbage(served: App, event: HttpRequest) -> None:
+    def refuse() -> None:
+        assert together([event], served)[0].status >= 400
+        assert refusal_of(event, served)
+
+    refuse()
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        refuse()
+        gc.collect()
+
+        assert not [one for one in gc.garbage if isinstance(one, TracebackType | FrameType | HttpRequest)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 def several(*events: HttpRequest, app: App) -> list[tuple[int, Any]]:

@@ -20,13 +20,14 @@ HEAVY = (
     "botocore", "aws_lambda_powertools", "uvicorn", "click", "rich", "httpx",
 )  # fmt: skip
 HEAVY_OF_PYTHONS = (
-    "asyncio", "multiprocessing", "shutil", "subprocess", "tempfile", "unittest", "xml", "zipfile", "urllib.request",
+    "asyncio", "multiprocessing", "shutil", "subprocess", "tempfile", "textwrap", "unittest", "xml", "zipfile",
+    "urllib.request",
 )  # fmt: skip
 
 ANSWERING = {
-    "functions", "functions.catalogue", "functions.predict", "functions.predict.capturing", "functions.predict.cells",
-    "functions.predict.guardrails", "functions.predict.handler", "functions.predict.policy",
-    "functions.predict.protocol", "functions.predict.receipt", "functions.predict.routing", "functions.predict.rows",
+    "functions", "functions.catalogue", "functions.predict", "functions.predict.capturing",
+    "functions.predict.handler", "functions.predict.policy",
+    "functions.predict.protocol", "functions.predict.receipt", "functions.predict.routing",
     "functions.predict.served", "functions.predict.spelled", "functions.predict.tensors", "functions.predict.warm",
     "functions.predict.wire", "functions.predict.work", "samara", "samara.app", "samara.catalogue", "samara.core",
     "samara.core.digests", "samara.core.keys", "samara.core.sealed", "samara.core.sheet", "samara.core.spelling",
@@ -38,7 +39,7 @@ ANSWERING = {
 }  # fmt: skip
 ON_LAMBDA = {
     "samara.events.aws_http", "samara.events.fields", "samara.events.http_head", "samara.hosts.aws_api",
-    "samara.hosts.aws_lean", "samara.hosts.aws_loop", "samara.hosts.garbage",
+    "samara.hosts.aws_lean", "samara.hosts.aws_loop", "samara.hosts.swift",
 }  # fmt: skip
 STORES = {
     "s3": {
@@ -53,6 +54,8 @@ STORES = {
 PROGRAM = """
 import json, sys
 sys.path[:0] = sys.argv[1].split(":")
+from samara.hosts import swift
+swift.begin()
 from samara.hosts.aws_loop import Invocation
 from samara.hosts.aws_lean import LINES, document
 before = sorted(sys.modules)

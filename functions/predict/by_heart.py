@@ -1,0 +1,189 @@
+"""Requests known by heart: of which all but the numbers, the moment and the prediction's id came before.
+
+Clients nearly always say the same around their numbers. What was made of that the ordinary way, and what was answered
+around the model's, is kept as long as `Live` is: once an alias moves or a policy changes, nothing is known any more.
+Only what leaves nothing behind is answered so: without a capture, a guardrail or a client's id. Part of the handler.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from time import perf_counter
+from typing import Literal, NamedTuple
+
+import orjson
+
+from functions.predict import served, tensors, wire
+from functions.predict.capturing import unique
+from functions.predict.wire import HEADER
+from functions.predict.work import AGE, MILLISECOND, Live, Version, Work
+from samara.core import strict, windows
+from samara.core.tensors import TEXT, Form, Spec, Value
+from samara.errors import Rejected
+from samara.events import HttpRequest, HttpResponse
+
+
+class Raw(NamedTuple):
+    """A body with the same JSON `before` raw tensors of the same sizes, the model's inputs, at these `places`."""
+
+    before: bytes
+    size: int
+    places: tuple[slice, ...]
+
+    def numbers(self, body: bytes) -> list[bytes] | None:
+        """The inputs' values, or None where this is another request."""
+        before, size, places = self
+        if len(body) != size or not body.startswith(before):
+            return None
+        return list(map(body.__getitem__, places))
+
+
+class Listed(NamedTuple):
+    """A body with the same JSON `before` and `after` a list of numbers, the model's only input."""
+
+    before: bytes
+    after: bytes
+    takes: Spec
+
+    def numbers(self, body: bytes) -> list[bytes] | None:
+        """The input's values, or None where this is another request."""
+        before, after, (name, datatype, shape) = self
+        start, end = len(before), len(body) - len(after)
+        if start > end or len(body) > strict.LARGEST or not (body.startswith(before) and body.endswith(after)):
+            return None
+        try:
+            return [tensors.decode(tensors.flat(orjson.loads(body[start:end]), shape, name), datatype, name)]
+        except (ValueError, Rejected):  # which is said better the ordinary way
+            return None
+
+
+class Known(NamedTuple):
+    """`form` is that of the inputs as the model takes them. `raw` and `listed` are which of all outputs are told behind
+    the JSON and in it. That is `said`, with gaps for the prediction's id, twice, for the milliseconds and for what is
+    listed. `prediction` is the first part of that id, until the `hour_ends`.
+    """
+
+    version: Version
+    graph: tuple[str, None]
+    content_type: str | None
+    reads: Raw | Listed
+    form: Form
+    raw: tuple[int, ...]
+    listed: tuple[tuple[int, Spec], ...]
+    said: bytes
+    prediction: bytes
+    hour_ends: datetime
+    headers: Mapping[str, str]
+
+    def answer(self, event: HttpRequest, live: Live) -> HttpResponse | None:
+        """The answer, or None where the ordinary way must be taken. `Rejected` when the model takes too long."""
+        _, graph, content_type, reads, form, raw, listed, said, prediction, hour_ends, headers = self
+        given, at = event.headers, event.at
+        if given.get("content-type") != content_type or "content-encoding" in given or at >= hour_ends:
+            return None
+        numbers = reads.numbers(event.body)
+        session = served.SESSIONS.used(graph)
+        if numbers is None or session is None:
+            return None
+        prediction += unique().encode()
+        started = perf_counter()
+        found = session.again(form, numbers, live.policy.limit_s)
+        took_ms = (perf_counter() - started) * 1000
+        if found is None:
+            return None
+        told = {**headers, AGE: str((at - live.at) // MILLISECOND)}
+        if listed:
+            try:
+                texts = [in_json(found[place], spec) for place, spec in listed]
+            except Rejected:  # NaN, say
+                return None
+            head = said % (prediction, prediction, took_ms, *texts)
+        else:
+            head = said % (prediction, prediction, took_ms)
+        if not raw:
+            return HttpResponse(200, head, told)
+        told[HEADER] = str(len(head))
+        return HttpResponse(200, b"".join((head, *map(found.__getitem__, raw))), told)
+
+
+def in_json(data: bytes, spec: Spec) -> bytes:
+    return orjson.dumps(tensors.encode(Value(spec.datatype, spec.shape, data), spec.name))
+
+
+def learned(work: Work, answer: HttpResponse) -> Known | Literal[False]:
+    """How to answer the like of this request from now on, or False where the ordinary way is the only one."""
+    version, asked, headers = work.version, work.asked, work.event.headers
+    session = served.SESSIONS.peek((version.artifact, None)) if version else None
+    reads = session and (reads_raw(work, session.inputs) or reads_list(work, session.inputs))
+    if not (version and session and reads and asked and repeatable(work, answer)):
+        return False
+    told = [(version.names.index(name), asked.binary if raw is None else raw) for name, raw, _ in wanted(work)]
+    outputs = [Spec(name, *work.outputs[name][:2]) for name in version.names]
+    hour = windows.Window(work.prediction.hour)
+    return Known(
+        version,
+        (version.artifact, None),
+        headers.get("content-type"),
+        reads,
+        (version.names, tuple([work.values[spec.name].shape for spec in session.inputs])),
+        tuple([place for place, raw in told if raw]),
+        tuple([(place, outputs[place]) for place, raw in told if not raw]),
+        gapped(work, answer),
+        f"{work.model}.{hour.name}.".encode(),
+        hour.end,
+        {name: said for name, said in answer.headers.items() if name not in (AGE, HEADER)},
+    )
+
+
+def repeatable(work: Work, answer: HttpResponse) -> bool:
+    """Whether the same request, come again, is answered by the same version, with numbers, and nobody else is told."""
+    policy = work.policy
+    watched = policy.capture.share or policy.guardrails or policy.contained
+    by_chance = work.live.standing.weights and not work.route.version
+    texts = any(value.datatype == TEXT for value in work.outputs.values()) or any(one.classes for one in wanted(work))
+    large = len(answer.body) >= wire.WORTH_COMPRESSING
+    encoded = "content-encoding" in work.event.headers
+    return not (watched or work.id or by_chance or texts or large or encoded)
+
+
+def wanted(work: Work) -> tuple[wire.Wanted, ...]:
+    return (work.asked and work.asked.wanted) or wire.each(tuple(work.outputs))
+
+
+def reads_raw(work: Work, inputs: Sequence[Spec]) -> Raw | None:
+    """How to read this request, if all in it is raw numbers behind the JSON."""
+    at = int(work.event.headers.get(HEADER, 0))
+    before, places = work.event.body[:at], {}
+    if not 0 < at <= wire.REMEMBERED:
+        return None
+    for name, (datatype, _, size) in wire.remembered(before, work.model).inputs:
+        if type(size) is not int or datatype not in wire.NUMBERS:
+            return None
+        places[name] = slice(at, at + size)
+        at += size
+    return Raw(before, at, tuple([places[spec.name] for spec in inputs]))
+
+
+def reads_list(work: Work, inputs: Sequence[Spec]) -> Listed | None:
+    """How to read this request, if it is a list of numbers in the midst of what was said before."""
+    body = work.event.body
+    found = wire.surroundings(body)
+    if found is None or HEADER in work.event.headers or len(inputs) != 1:
+        return None
+    before, after = body[: found[0]], body[found[1] :]
+    known = wire.around(before, after, work.model)
+    if known is None or (datatype := known.inputs[0][1].datatype) == TEXT:
+        return None
+    return Listed(before, after, Spec(inputs[0].name, datatype, known.inputs[0][1].shape))
+
+
+def gapped(work: Work, answer: HttpResponse) -> bytes:
+    """The JSON of an answer, with gaps where the next one differs."""
+    gap = f"<{work.prediction.unique}>"
+    said = orjson.loads(answer.body[: int(answer.headers.get(HEADER, len(answer.body)))])
+    said["id"] = said["parameters"]["prediction"] = said["parameters"]["milliseconds"] = gap
+    for output in said["outputs"]:
+        if "data" in output:
+            output["data"] = gap
+    pieces = orjson.dumps(said).replace(b"%", b"%%").split(b'"%b"' % gap.encode())
+    start, between, before_time, *rest = pieces
+    return b'%b"%%b"%b"%%b"%b%%.3f' % (start, between, before_time) + b"%b".join(rest)

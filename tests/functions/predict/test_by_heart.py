@@ -1,0 +1,427 @@
+"""What is asked again and again is answered by heart: sooner, and never otherwise than who asks for the first time."""
+
+import gzip
+import json
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from functions.predict import handler, served
+from functions.predict.handler import MOST_BY_HEART
+from samara import engines
+from samara.app import App
+from samara.core import keys
+from samara.core.definition import Captured, Guardrail, Serve
+from samara.core.heads import ModelHead
+from samara.core.records import Signature, Tensor
+from samara.events import HttpRequest, HttpResponse
+
+NOON = datetime(2013, 2, 14, 12, 0, tzinfo=UTC)
+LENGTH = "inference-header-content-length"
+FLOAT, INT, TEXT = TensorProto.FLOAT, TensorProto.INT64, TensorProto.STRING
+
+
+def model(nodes: Sequence[tuple[str, str, str]], **tensors: tuple[int, list[int | None]]) -> bytes:
+    """Of nodes with an operator, an input and an output each. What no node makes is an input, all else an output."""
+    made = {output for _, _, output in nodes}
+    infos = {name: helper.make_tensor_value_info(name, *spec) for name, spec in tensors.items()}
+    graph = helper.make_graph(
+        [helper.make_node(operator, [given], [output]) for operator, given, output in nodes],
+        "g",
+        [info for name, info in infos.items() if name not in made],
+        [info for name, info in infos.items() if name in made],
+    )
+    whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(whole.SerializeToString())
+
+
+COLUMN: list[int | None] = [None, 1]
+ROOT = model([("Sqrt", "x", "%b root")], **{"x": (FLOAT, COLUMN), "%b root": (FLOAT, COLUMN)})
+TWO = model(
+    [("Sqrt", "x", "root"), ("Neg", "n", "less")],
+    x=(FLOAT, [None, 2]), n=(INT, [None]), root=(FLOAT, [None, 2]), less=(INT, [None]),
+)  # fmt: skip
+FOUND = model([("NonZero", "n", "at")], n=(INT, [None]), at=(INT, [1, None]))
+NAMED = model(
+    [("Sqrt", "x", "root"), ("Identity", "name", "same")],
+    x=(FLOAT, COLUMN), name=(TEXT, COLUMN), root=(FLOAT, COLUMN), same=(TEXT, COLUMN),
+)  # fmt: skip
+
+
+def counter() -> bytes:
+    """Adds one to zero as often as it is told."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["sum", "one"], ["next"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", INT, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("sum", FLOAT, [1]),
+        ],
+        [helper.make_tensor_value_info("on", TensorProto.BOOL, []), helper.make_tensor_value_info("next", FLOAT, [1])],
+        [helper.make_tensor("one", FLOAT, [1], [1.0])],
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["times", "go", "zero"], ["sum"], body=body)],
+        "g",
+        [helper.make_tensor_value_info("times", INT, [])],
+        [helper.make_tensor_value_info("sum", FLOAT, [1])],
+        [helper.make_tensor("go", TensorProto.BOOL, [], [True]), helper.make_tensor("zero", FLOAT, [1], [0.0])],
+    )
+    whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(whole.SerializeToString())
+
+
+@dataclass
+class Late:
+    """A model that is asked, at one millisecond after another: soon enough for aliases to be as they were."""
+
+    app: App
+    whole: App
+    publish: Callable[..., Any]
+    at: datetime = field(default=NOON)
+
+    def put(self, data: bytes, number: int = 1) -> None:
+        session = engines.load(data)
+        inputs, outputs = (
+            tuple(Tensor(name=spec.name, datatype=spec.datatype, shape=spec.shape) for spec in specs)
+            for specs in (session.inputs, session.outputs)
+        )
+        self.publish(number, data=data, signature=Signature(inputs=inputs, outputs=outputs))
+
+    def serve(self, **policy: Any) -> None:
+        """Publish how it answers: without a capture, unless that says otherwise."""
+        kept = self.whole.keep(Serve(**{"capture": Captured(share=0), **policy}).to_bytes())
+        head = ModelHead(write_id="one", definition="0" * 64, bundle="0" * 64, serving=kept)
+        self.whole.store.create(keys.model_head("late"), head.to_bytes())
+
+    def ask(
+        self, head: bytes, follow: bytes = b"", path: str = "infer", method: str = "POST", **headers: str
+    ) -> HttpResponse:
+        self.at += timedelta(milliseconds=1)
+        said = {name.replace("_", "-"): value for name, value in headers.items()}
+        if follow:
+            said[LENGTH] = str(len(head))
+        request = HttpRequest(method, f"/v2/models/late/{path}", self.at, headers=said, body=head + follow)
+        (response,) = handler.together([request], self.app)
+        return response
+
+    @property
+    def by_heart(self) -> dict[Any, Any]:
+        live = served.LIVE.peek((self.app.store, "late"))
+        return {likeness: known for likeness, known in live.by_heart.items() if known} if live else {}
+
+    def forget(self) -> None:
+        served.LIVE.put((self.app.store, "late"), served.looked_up("late", None, self.at, self.app))
+
+
+@pytest.fixture
+def late(acting_as: Callable[[str], App], whole: App, publish: Any, point: Any) -> Late:
+    point(champion=1)
+    return Late(acting_as("predict"), whole, publish)
+
+
+def raw(*tensors: tuple[str, str, list[int], bytes], **more: Any) -> tuple[bytes, bytes]:
+    """A request's JSON, and the tensors behind it."""
+    inputs = [
+        {"name": name, "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": len(data)}}
+        for name, datatype, shape, data in tensors
+    ]
+    return json.dumps({"inputs": inputs, **more}).encode(), b"".join(data for *_, data in tensors)
+
+
+def listed(numbers: Sequence[float | None], **more: Any) -> bytes:
+    shape = [len(numbers), 1]
+    inputs = [{"name": "x", "shape": shape, "datatype": "FP32", "data": numbers}]
+    return json.dumps({"inputs": inputs, **more}).encode()
+
+
+def floats(*numbers: float) -> bytes:
+    return struct.pack(f"<{len(numbers)}f", *numbers)
+
+
+def told(response: HttpResponse) -> Any:
+    """What a response says, but for what is each one's own."""
+    length = int(response.headers.get(LENGTH, len(response.body)))
+    said = json.loads(response.body[:length])
+    headers = {name: value for name, value in response.headers.items() if name != "samara-alias-age-ms"}
+    if response.status == 200:
+        assert said.pop("id") == said["parameters"].pop("prediction")
+        assert said["parameters"].pop("milliseconds") >= 0
+        headers.pop(LENGTH, None)
+    return response.status, headers, said, response.body[length:]
+
+
+RAW_OUTPUTS = {"parameters": {"binary_data_output": True}}
+NUMBERS = st.floats(0, 1e6, width=32)
+WISHES: list[dict[str, Any]] = [
+    {},
+    RAW_OUTPUTS,
+    {"outputs": [{"name": "less"}]},
+    {"outputs": [{"name": "less"}, {"name": "root"}], **RAW_OUTPUTS},
+    {"outputs": [{"name": "less", "parameters": {"binary_data": True}}, {"name": "root"}]},
+]
+
+
+@pytest.mark.parametrize("wishes", WISHES, ids=range(len(WISHES)))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@given(asked=st.lists(st.tuples(*[NUMBERS] * 4, *[st.integers(-(2**63) + 1, 2**63 - 1)] * 2), min_size=3, max_size=3))
+def test_raw_tensors_are_answered_as_if_nobody_had_asked_before(
+    late: Late, wishes: dict[str, Any], asked: list[tuple[float, ...]]
+) -> None:
+    if late.at == NOON:
+        late.serve()
+        late.put(TWO)
+    bodies = [
+        raw(("n", "INT64", [2], struct.pack("<2q", *one[4:])), ("x", "FP32", [2, 2], floats(*one[:4])), **wishes)
+        for one in asked
+    ]
+
+    again = [told(late.ask(*body)) for body in bodies]
+
+    assert len(late.by_heart) == 1
+    assert [status for status, *_ in again] == [200] * 3
+    late.forget()
+    assert told(late.ask(*bodies[2])) == again[2]
+
+
+JSON_NUMBERS = st.one_of(st.floats(0, 3e38), st.integers(0, 2**60), st.floats(-5, -1e-30), st.none())
+
+
+@pytest.mark.parametrize(
+    "wishes", [{}, RAW_OUTPUTS, {"parameters": {}, "outputs": [{"name": "%b root"}]}], ids=range(3)
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(asked=st.lists(st.lists(JSON_NUMBERS, min_size=2, max_size=2), min_size=3, max_size=3))
+def test_lists_of_numbers_are_answered_as_if_nobody_had_asked_before(
+    late: Late, wishes: dict[str, Any], asked: list[list[float | None]]
+) -> None:
+    if late.at == NOON:
+        late.serve()
+        late.put(ROOT)
+    for _ in range(2):
+        late.ask(listed([1, 4], **wishes))
+
+    again = [told(late.ask(listed(one, **wishes))) for one in asked]
+
+    assert len(late.by_heart) == 1
+    late.forget()
+    assert [told(late.ask(listed(one, **wishes))) for one in asked] == again
+
+
+def test_an_answer_by_heart_names_a_prediction_of_its_own(late: Late) -> None:
+    late.serve()
+    late.put(ROOT)
+
+    ids = [json.loads(late.ask(listed([1.0])).body)["id"] for _ in range(5)]
+
+    assert len(set(ids)) == 5
+    assert all(one.startswith("late.2013-02-14T12.") for one in ids)
+
+
+def test_the_hour_in_a_prediction_is_the_one_it_was_made_in(late: Late) -> None:
+    late.serve(stale_s=3600)
+    late.put(ROOT)
+    late.at = NOON + timedelta(minutes=59)
+    before = [json.loads(late.ask(listed([1.0])).body)["id"] for _ in range(3)]
+
+    late.at = NOON + timedelta(hours=1)
+
+    assert late.by_heart
+    assert before[-1].startswith("late.2013-02-14T12.")
+    assert json.loads(late.ask(listed([1.0])).body)["id"].startswith("late.2013-02-14T13.")
+
+
+def test_whoever_is_live_by_now_answers_even_what_is_known(late: Late, point: Any) -> None:
+    late.serve(stale_s=1)
+    late.put(ROOT)
+    late.put(model([("Neg", "x", "less")], x=(FLOAT, COLUMN), less=(FLOAT, COLUMN)), number=2)
+    versions = [late.ask(listed([4.0])).headers["samara-version"] for _ in range(3)]
+
+    point(champion=2)
+    late.at += timedelta(seconds=2)
+
+    assert versions == ["1"] * 3
+    assert json.loads(late.ask(listed([4.0])).body)["outputs"][0]["data"] == [-4.0]
+    assert json.loads(late.ask(listed([4.0]), path="versions/1/infer").body)["outputs"][0]["data"] == [2.0]
+
+
+def test_an_output_whose_size_follows_from_the_numbers_is_as_large_as_it_must_be(late: Late) -> None:
+    late.serve()
+    late.put(FOUND)
+
+    sizes = []
+    for numbers in ([1, 0, 1], [1, 0, 1], [1, 0, 1], [1, 0, 0], [1, 1, 1], [0, 0, 0]):
+        data = struct.pack("<3q", *numbers)
+        sizes.append(json.loads(late.ask(*raw(("n", "INT64", [3], data))).body)["outputs"][0]["shape"])
+
+    assert sizes == [[1, 2], [1, 2], [1, 2], [1, 1], [1, 3], [1, 0]]
+
+
+def test_what_json_cannot_say_is_refused_as_ever(late: Late) -> None:
+    late.serve()
+    late.put(ROOT)
+    for _ in range(3):
+        late.ask(listed([1.0]))
+
+    refused = late.ask(listed([-1.0]))
+
+    assert late.by_heart
+    assert (refused.status, json.loads(refused.body)["code"]) == (422, "not_finite")
+
+
+def test_a_model_that_takes_too_long_is_stopped_even_if_it_was_quick_before(late: Late) -> None:
+    late.serve(limit_s=0.3)
+    late.put(counter())
+    quick = [late.ask(*raw(("times", "INT64", [], struct.pack("<q", 3)))) for _ in range(3)]
+
+    slow = late.ask(*raw(("times", "INT64", [], struct.pack("<q", 2**62))))
+
+    assert [one.status for one in quick] == [200] * 3
+    assert late.by_heart
+    assert (slow.status, json.loads(slow.body)["code"]) == (503, "too_slow")
+    assert b"version 1 took longer than 0.3 seconds" in slow.body
+    assert late.ask(*raw(("times", "INT64", [], struct.pack("<q", 3)))).status == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "follow"),
+    [
+        (listed([1.0], id="mine"), b""),
+        (listed([1.0], outputs=[{"name": "%b root", "parameters": {"classification": 1}}]), b""),
+        (
+            json.dumps({"inputs": [{"name": "x", "shape": [2, 1], "datatype": "FP32", "data": [[1], [2]]}]}).encode(),
+            b"",
+        ),
+        raw(("x", "FP32", [1, 1], floats(1.0)), id="mine"),
+        raw(("x", "FP32", [1, 1], floats(1.0)), parameters={"long": "x" * 2000}),
+        raw(("x", "FP32", [9000, 1], floats(*[1.0] * 9000)), **RAW_OUTPUTS),
+    ],
+    ids=["an id", "classes", "nested lists", "an id before raw tensors", "a long head", "a large answer"],
+)
+def test_what_must_be_looked_at_each_time_is_not_known_by_heart(late: Late, head: bytes, follow: bytes) -> None:
+    late.serve()
+    late.put(ROOT)
+
+    assert [late.ask(head, follow).status for _ in range(3)] == [200] * 3
+    assert not late.by_heart
+
+
+def test_texts_are_not_known_by_heart(late: Late) -> None:
+    late.serve()
+    late.put(NAMED)
+    name = struct.pack("<I", 3) + b"Ann"
+
+    for _ in range(3):
+        assert late.ask(*raw(("x", "FP32", [1, 1], floats(4.0)), ("name", "BYTES", [1, 1], name))).status == 200
+
+    assert not late.by_heart
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"capture": Captured(share=1)},
+        {"capture": Captured(share=0.01)},
+        {"guardrails": (Guardrail(name="small", input="x", maximum=1e6),)},
+        {"contained": True},
+    ],
+    ids=["captured", "sampled", "guarded", "contained"],
+)
+def test_what_leaves_something_behind_or_is_watched_is_not_known_by_heart(late: Late, policy: dict[str, Any]) -> None:
+    late.serve(**policy)
+    late.put(ROOT)
+
+    assert [late.ask(listed([1.0])).status for _ in range(3)] == [200] * 3
+    assert not late.by_heart
+
+
+def test_who_is_answered_by_lot_is_not_known_by_heart(late: Late, point: Any) -> None:
+    late.serve()
+    late.put(ROOT)
+    late.put(ROOT, number=2)
+    point(champion=1, weights={1: 0.5, 2: 0.5})
+
+    versions = {late.ask(listed([1.0])).headers["samara-version"] for _ in range(40)}
+
+    assert versions == {"1", "2"}
+    assert not late.by_heart
+
+
+def test_other_requests_are_not_mistaken_for_what_is_known(late: Late) -> None:
+    late.serve()
+    late.put(ROOT)
+    head, follow = raw(("x", "FP32", [1, 1], floats(4.0)))
+    for _ in range(3):
+        late.ask(head, follow)
+        late.ask(listed([4.0]))
+    assert len(late.by_heart) == 2
+
+    assert late.ask(head, follow, method="GET").status == 405
+    assert late.ask(head.replace(b'"x"', b'"y"'), follow).status == 400
+    assert late.ask(head, follow + b"\0").status == 400
+    assert late.ask(head, follow, content_type="text/csv").status == 415
+    assert (
+        late.ask(gzip.compress(head + follow), b"", content_encoding="gzip", **{LENGTH: str(len(head))}).status == 200
+    )
+    assert late.ask(listed([4.0]), content_encoding="gzip").status == 400
+    assert late.ask(listed([4.0]).replace(b"4.0", b"4.0, 5.0")).status == 400
+    assert late.ask(listed([4.0]).replace(b"[4.0]", b'["4"]')).status == 400
+    assert late.ask(listed([4.0]).replace(b"]}]}", b"]}]} {}")).status == 400
+    assert late.ask(listed([4.0]).replace(b"[4.0]", b'[4.0], "data": [5.0]')).status == 400
+
+
+USUAL = (
+    (listed([1.5, 4.0]), b""),
+    (listed([1.5, 4.0], **RAW_OUTPUTS), b""),
+    raw(("x", "FP32", [2, 1], floats(1.5, 4.0))),
+)
+PIECES = st.sampled_from(
+    [b"", b"0", b"1", b"5", b",", b"]", b"[", b"}", b'"', b"\\", b":", b" ", b"-", b"e9", b"\xff", b"\0"]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
+@given(st.integers(0, 2), st.floats(0, 1), st.integers(0, 3), PIECES)
+def test_what_is_nearly_the_same_means_what_it_would_alone(
+    late: Late, usual: int, where: float, cut: int, put: bytes
+) -> None:
+    head, follow = USUAL[usual]
+    if late.at == NOON:
+        late.serve(stale_s=3600)
+        late.put(ROOT)
+    for _ in range(2 * (not late.by_heart)):
+        for one in USUAL:
+            late.ask(*one)
+    body = head + follow
+    at = int(where * len(body))
+    other = body[:at] + put + body[at + cut :]
+    headers = {LENGTH: str(len(head))} if follow else {}
+
+    again = told(late.ask(other, b"", **headers))
+
+    known = late.by_heart
+    late.forget()
+    assert told(late.ask(other, b"", **headers)) == again
+    live = served.LIVE.peek((late.app.store, "late"))
+    assert live is not None
+    live.by_heart.update(known)
+
+
+def test_who_says_something_else_each_time_does_not_fill_the_memory(late: Late) -> None:
+    late.serve(stale_s=60)
+    late.put(ROOT)
+
+    for number in range(MOST_BY_HEART + 20):
+        for _ in range(2):
+            assert late.ask(listed([1.0], parameters={"n": number})).status == 200
+            late.ask(*raw(("x", "FP32", [1, 1], floats(4.0)), parameters={"n": 10**number}))
+
+    assert len(late.by_heart) == MOST_BY_HEART
