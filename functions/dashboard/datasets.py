@@ -82,11 +82,11 @@ def batch_verdict(validation: Validation | None, *, unreadable: bool) -> Chip:
 
 
 def failed_checks(validation: Validation | None) -> tuple[tuple[str, str, str], ...]:
-    """(check and column, how many rows, detail) of each promise that was not kept."""
+    """(check and column, how many rows if any, detail) of each promise that was not kept."""
     return tuple(
         (
             f"{check.name}: {check.column}" if check.column else check.name,
-            counted(check.failed_rows, "row"),
+            counted(check.failed_rows, "row") if check.failed_rows else "",
             check.detail,
         )
         for check in (validation.checks if validation else ())

@@ -106,7 +106,8 @@ def performance_figure(found: ModelFound, metric: str) -> Figure:
         plots.line(points, f"Live {metric} in {counted(len(points), 'window')} against the holdout's"),
         "From ground truth sent to /feedback. The dashed line is the holdout metric of the version that answered."
         if reports
-        else "No ground truth yet. Send it to /feedback with the prediction's id.",
+        else "No window with ground truth yet. Send it to /feedback with the prediction's id: it counts when its "
+        "window has closed.",
         ("window", f"live {metric}", "holdout", "labelled rows"),
         tuple(
             (point.label, number(point.value), number(point.reference), count(report.labelled_rows))

@@ -8,6 +8,7 @@ Delivered twice, it shows the same. What cannot be read is said in its place, an
 much is in the bucket, it reads a bounded number of records and says what it left out.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -340,7 +341,7 @@ def captures_in(found: Sequence[str]) -> list[str]:
 
 def sound(one: keys.Prediction, key: str) -> bool:
     """Whether the object at `key` is where this prediction is captured."""
-    spoken = keys.PREDICTION.fullmatch(one.id) is not None and real_hour(one.hour)
+    spoken = re.fullmatch(keys.PREDICTION, one.id) is not None and real_hour(one.hour)
     return spoken and one.capture.partition("#")[0] == key
 
 

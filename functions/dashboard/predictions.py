@@ -13,7 +13,7 @@ from functions.dashboard.view import Chip
 from functions.dashboard.words import counted, noted_at, number
 from samara.core.keys import Prediction
 from samara.core.lineage import Step, Trail
-from samara.core.records import Capture, Feedback
+from samara.core.records import Capture, Feedback, last_words
 
 MOST_ROWS = 6  # of a request, side by side
 MOST_VALUES = 60  # inputs and outputs
@@ -112,8 +112,9 @@ def left_out(rows: int, values: int) -> str:
 def value_rows(capture: Capture, feedback: Found[Feedback]) -> list[ValueRow]:
     asked = [ValueRow(name, "input", by_row(value, capture.rows)) for name, value in capture.inputs.items()]
     given = [ValueRow(name, "output", by_row(value, capture.rows)) for name, value in capture.outputs.items()]
-    truths = [record for _, record in feedback.newest_first][:1]  # a later truth corrects an earlier one
-    return [*given, *(ValueRow("truth", "feedback", by_row(list(t.truth), capture.rows)) for t in truths), *asked]
+    truth = last_words([record.truth for _, record in reversed(feedback.newest_first)])
+    told = [ValueRow("truth", "feedback", by_row(list(truth), capture.rows))] if truth else []
+    return [*given, *told, *asked]
 
 
 def by_row(value: JsonValue, rows: int) -> tuple[str, ...]:

@@ -1,22 +1,25 @@
 """Feedback: take the truth about a prediction, now or months later.
 
 Wakes on  HTTP POST /feedback: {"prediction": id, "truth": …}, a list of such, or JSON lines
-Reads     captures/{model}/{hour}/{unique}.json
+Reads     captures/{model}/{hour}/{unique}.json, and where the same was said before, all that was said
 Writes    feedback/{model}/{hour}/{unique}/{digest}.json
 
-Sent twice, the same truth is one object. Another truth for the same prediction is another object; both are kept.
+Sent twice, the same truth is one object. Another truth for the same prediction is another object, and so is the first
+one when it is said again after that: all are kept, and of each row the last word counts.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
-from functions.feedback.truth import item, truth
+from functions.feedback.truth import item, names, truth
+from samara import captures
 from samara.app import App
 from samara.core import strict
-from samara.core.digests import canonical, digest
+from samara.core.digests import canonical
 from samara.core.keys import Prediction
 from samara.core.records import Capture, Feedback
 from samara.entry import BY_CODE, OURS, json_response, on_http, refusal
-from samara.errors import Rejected
+from samara.errors import Conflict, Rejected
 from samara.events import HttpRequest, HttpResponse
 
 MOST = 1_000  # items in one request: each is a read and a write, and a request has 30 seconds
@@ -74,7 +77,7 @@ def taken(given: Any, event: HttpRequest, app: App) -> dict[str, Any]:
         if error.code in OURS:
             raise
         return {**named, "status": "refused", "code": error.code, "why": str(error)}
-    app.write(prediction.feedback(digest(canonical(record.truth))), record)
+    keep(record, prediction, app)
     return {**named, "status": "recorded"}
 
 
@@ -95,6 +98,37 @@ def judged(given: Any, event: HttpRequest, app: App) -> tuple[Prediction, Feedba
         noted={"at": event.at.isoformat()},
     )
     return prediction, record
+
+
+def keep(said: Feedback, prediction: Prediction, app: App) -> None:
+    """Keep what is said, unless it was said before and still holds.
+
+    Somebody who says again what has been corrected since means it, for all we know. It may be a client that sends
+    once more what was taken long ago.
+    """
+    before: dict[str, Feedback | None] = {}
+    for key in map(prediction.feedback, names(said.truth)):
+        if key not in before:
+            if created(key, said, app):
+                return
+            before = dict(captures.feedback(app, prediction.truths))
+            if holds(said, before.values()):
+                return
+
+
+def created(key: str, said: Feedback, app: App) -> bool:
+    """Whether it could be written there; not if something had been."""
+    try:
+        app.store.create(key, said.to_bytes())
+    except Conflict:
+        return False
+    return True
+
+
+def holds(said: Feedback, before: Iterable[Feedback | None]) -> bool:
+    """Whether what was said before comes to the same without it."""
+    words = [captures.word(one) for one in before if one is not None]
+    return canonical(captures.known(words)) == canonical(captures.known([*words, captures.word(said)]))
 
 
 handler = on_http(run)

@@ -1,9 +1,10 @@
 """What counts as the truth about a prediction: one value for each row, of the kind the model answers. Pure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from samara.core.digests import canonical, digest
 from samara.core.records import Capture
 from samara.core.strict import shown
 from samara.errors import Rejected
@@ -42,6 +43,14 @@ def truth(given: Any, capture: Capture) -> Truth:
         needed = "strings" if kind == "string" else "numbers or booleans"
         raise Rejected("truth", f"has {other}, but the model answers with {needed}", code="bad_truth")
     return tuple(values)
+
+
+def names(truth: Truth) -> Iterator[str]:
+    """The name of a truth that is said for the first time, of the same when it is said again, and so on."""
+    name = digest(canonical(truth))
+    while True:
+        yield name
+        name = digest(name.encode())
 
 
 def by_row(given: Any, rows: int) -> Sequence[Any]:

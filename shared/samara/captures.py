@@ -1,13 +1,17 @@
 """Reading what was captured: one prediction to an object, or a line for each of several that came together."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from samara.app import App
 from samara.core import keys
-from samara.core.records import Capture, Feedback
+from samara.core.records import Capture, Feedback, last_words
 from samara.core.windows import Window
 from samara.errors import NotFound, Rejected
+
+Word = tuple[str, str, tuple[Any, ...]]
+"""When something was said of a prediction, the digest of the record of it, and the truth about each row."""
 
 
 def windows_with(app: App, model: str, closed: Sequence[Window]) -> Iterator[Window]:
@@ -29,16 +33,30 @@ def prefix(topic: str, model: str, window: Window) -> str:
 
 
 def truths(app: App, model: str, window: Window) -> dict[str, tuple[Any, ...]]:
-    """The last word about each of the window's predictions."""
-    last: dict[str, tuple[str, str, tuple[Any, ...]]] = {}
-    for key in app.store.list(prefix(keys.FEEDBACK, model, window)):
+    """The last word about each row of the window's predictions."""
+    words: dict[str, list[Word]] = defaultdict(list)
+    for _, said in feedback(app, prefix(keys.FEEDBACK, model, window)):
+        if said is not None:
+            words[said.prediction].append(word(said))
+    return {prediction: known(theirs) for prediction, theirs in words.items()}
+
+
+def feedback(app: App, prefix: str) -> Iterator[tuple[str, Feedback | None]]:
+    """All that was said under `prefix`, with its key; None for what cannot be read."""
+    for key in app.store.list(prefix):
         try:
-            said = app.read(Feedback, key)
+            yield key, app.read(Feedback, key)
         except (Rejected, NotFound):
-            continue
-        word = (str(said.noted.get("at", "")), said.digest, said.truth)
-        last[said.prediction] = max(last.get(said.prediction, word), word, key=lambda one: one[:2])
-    return {prediction: truth for prediction, (_, _, truth) in last.items()}
+            yield key, None
+
+
+def word(said: Feedback) -> Word:
+    return str(said.noted.get("at", "")), said.digest, said.truth
+
+
+def known(words: Iterable[Word]) -> tuple[Any, ...]:
+    """What these words about one prediction come to, in whatever order they are given."""
+    return last_words([truth for _, _, truth in sorted(words, key=lambda one: one[:2])])
 
 
 def under(app: App, prefix: str) -> Iterator[tuple[str, Capture | None]]:

@@ -214,3 +214,10 @@ def test_the_beginning_of_a_sound_key_is_a_sound_prefix(key: str, end: int) -> N
     if not keys.flaw(key):
         assert keys.sound(key) == key
         assert keys.sound_prefix(key[:end]) == key[:end]
+
+
+def test_a_plain_key_is_told_at_once_from_one_that_is_looked_at() -> None:
+    for letter in map(chr, range(128)):
+        unfit = re.search(keys.UNFIT, letter) is not None
+
+        assert ("character" in keys.flaw(f"landing/a{letter}b")) is unfit, letter

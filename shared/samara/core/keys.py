@@ -35,7 +35,7 @@ CONFIG = "config/"
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 MOST_SEGMENTS = 254  # on Azure
-UNFIT = re.compile(  # controls, which XML cannot list; the backslash, which Azure turns around; what is no character
+UNFIT = (  # controls, which XML cannot list; the backslash, which Azure turns around; what is no character
     r"[\x00-\x1f\x7f-\x9f\\\ue000-\uf8ff\ufdd0-\ufdef\ufffe\uffff\U000f0000-\U0010ffff]"
 )
 LONGEST = 512  # bytes of a landing key: the clouds allow 1,024, and what we derive from it is longer
@@ -92,7 +92,8 @@ def flaw(key: str) -> str:
         return "is not valid UTF-8"
     if size > LONGEST_KEY:
         return f"has {size:,} bytes; a key may have {LONGEST_KEY:,}"
-    if unfit := UNFIT.search(key):
+    plain = key.isascii() and key.isprintable() and "\\" not in key  # as nearly always, and quicker found than fit
+    if not plain and (unfit := re.search(UNFIT, key)):
         return f"has the character {unfit.group()!a}, which not every store can hold"
     return flaw_between_slashes(key.split("/"))
 
@@ -230,7 +231,7 @@ def model_head(model: str) -> str:
     return f"{CONFIG}models/{model}.json"
 
 
-PREDICTION = re.compile(
+PREDICTION = (  # compiled where it is needed, as the above: no answer needs them
     r"(?P<model>[a-z0-9][a-z0-9_-]{0,62})\.(?P<hour>\d{4}-\d\d-\d\dT\d\d)"
     r"\.(?P<unique>[0-9a-f]{16}(?:\.(?P<place>[1-9]\d{0,3})of(?P<count>[1-9]\d{0,3}))?)"
 )
@@ -254,7 +255,7 @@ class Prediction(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Prediction":
-        match = PREDICTION.fullmatch(text)
+        match = re.fullmatch(PREDICTION, text)
         if match is None or int(match["place"] or 1) > int(match["count"] or 1):
             raise Rejected(
                 ascii(text[:100])[1:-1],
@@ -280,9 +281,14 @@ class Prediction(NamedTuple):
         ending = f"{count}{MEMBER}{place}" if member else "json"
         return f"{CAPTURES}{self.model}/{self.hour}/{stem}.{ending}"
 
+    @property
+    def truths(self) -> str:
+        """Where all lies that was ever said about it."""
+        return f"{FEEDBACK}{self.model}/{self.hour}/{self.unique}/"
+
     def feedback(self, digest: str) -> str:
         """A truth that is corrected later is another object; both are kept."""
-        return f"{FEEDBACK}{self.model}/{self.hour}/{self.unique}/{digest[:16]}.json"
+        return f"{self.truths}{digest[:16]}.json"
 
 
 def prediction_of(key: str) -> Prediction:

@@ -5,9 +5,11 @@ took. So the same work done twice, or on another cloud, has the same digest, and
 """
 
 import json
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer, ValidationError
 
 from samara.core import flaws
 from samara.core.digests import canonical, short
@@ -36,7 +38,7 @@ class Record(Value):
 
     kind: str
     schema_: Literal[1] = Field(default=1, alias="schema")
-    made_by: Maker
+    made_by: Annotated[Maker, PlainSerializer(Maker._asdict)]
     made_from: tuple[Link, ...] = ()
     noted: dict[str, JsonValue] = {}
 
@@ -220,7 +222,8 @@ class Signature(Value):
 
 
 class Parity(Value):
-    """How far the exported graph strays from the framework, over `rows` rows of the holdout."""
+    """How far the exported graph strays from the framework, over `rows` rows of the holdout: in estimates beyond 1
+    as a share of the largest."""
 
     rows: int
     largest_difference: float
@@ -308,6 +311,16 @@ class Feedback(Record):
     model: str
     prediction: str
     truth: tuple[bool | int | float | str | None, ...]
+
+
+def last_words(truths: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Row by row what was said last: a truth that leaves a row open takes nothing back.
+
+    >>> last_words([(1, None, None), (None, 1, None), (0, None, None)])
+    (0, 1, None)
+    """
+    rows = zip_longest(*truths)
+    return tuple(next((value for value in reversed(row) if value is not None), None) for row in rows)
 
 
 class ColumnDrift(Value):

@@ -20,6 +20,7 @@ from samara.app import App
 from samara.core import keys
 from samara.core.digests import digest
 from samara.core.keys import Prediction
+from samara.core.records import Feedback
 from samara.core.sealed import Maker
 from samara.core.windows import hour
 from samara.events import HttpRequest, HttpResponse
@@ -169,6 +170,7 @@ def test_a_model_that_was_only_defined_has_a_page(story: Any, ask: Ask) -> None:
     assert page.status == 200
     assert "no champion yet no run running" in said(page)
     assert "POST to /v2/models/late/infer" in said(page)
+    assert "No window with ground truth yet. Send it to /feedback" in said(page)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +327,7 @@ def test_the_page_of_a_dataset_shows_batches_verdicts_and_reasons(story: Any, as
     page = said(ask("/datasets/flights"))
 
     assert "batches 11 rows accepted 294,329 rows refused 31 quarantined 2" in page
-    assert "✗ between: temp, 31 rows above 120" in page
+    assert "✗ between: temp: above 120 (31 rows)" in page
     assert "the whole file bad_value not CSV, JSON lines or Parquet; save it as one of these" in page
     assert "31 rows bad_value temp : temp above 120 in 31 rows" in page
 
@@ -338,6 +340,22 @@ def test_the_page_of_a_prediction_leads_back_to_the_uploaded_file(story: Any, as
     assert "answered by v4 2 rows truth known lineage verified, 17 links" in page
     assert "probability output 0.4123 0.08121" in page
     assert "Uploaded file landing/flights/2013-09.csv" in page
+
+
+def test_the_page_of_a_prediction_shows_of_each_row_the_truth_that_was_told_last(
+    story: Any, ask: Ask, whole: App
+) -> None:
+    prediction = story.year()
+    later = Feedback(
+        made_by=whole.maker,
+        model="late",
+        prediction=prediction.id,
+        truth=(None, False),
+        noted={"at": "2014-01-01T00:00:00+00:00"},
+    )
+    whole.write(prediction.feedback(later.digest), later)
+
+    assert "truth feedback true false" in said(ask(f"/predictions/{prediction.id}"))
 
 
 def test_a_broken_lineage_names_what_is_missing(story: Any, ask: Ask, store: MemoryStore) -> None:

@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from functions.feedback.handler import run
+from samara import captures
 from samara.app import App
 from samara.core.keys import Prediction
 from samara.core.records import Capture, Feedback
+from samara.core.windows import Window
 from samara.entry import refused
 from samara.errors import SamaraError
 from samara.events import HttpRequest
+from samara.ports import ObjectStore, Version
 from samara.providers.memory import MemoryStore
 
 NOON = datetime(2013, 3, 1, 12, 0, tzinfo=UTC)
@@ -42,11 +45,13 @@ def app(acting_as: Callable[[str], App], whole: App) -> App:
     return acting_as("feedback")
 
 
-def post(value: Any, app: App, kind: str = "application/json", method: str = "POST") -> tuple[int, Any]:
+def post(
+    value: Any, app: App, kind: str = "application/json", method: str = "POST", at: datetime = NOON
+) -> tuple[int, Any]:
     """The status and the answer, as the HTTP seam would send them."""
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
     try:
-        response = run(HttpRequest(method, "/feedback", NOON, headers={"content-type": kind}, body=body), app)
+        response = run(HttpRequest(method, "/feedback", at, headers={"content-type": kind}, body=body), app)
     except SamaraError as error:
         response = refused(error)
     return response.status, json.loads(response.body)
@@ -119,6 +124,105 @@ def test_the_same_truth_twice_is_one_object_and_another_is_kept_beside_it(app: A
     assert status == 200
     assert once == 1
     assert len(list(store.list("feedback/"))) == 2
+
+
+def say(app: App, *truths: Any, first: int = 0) -> None:
+    """One word after the other, a minute between them, the first so many minutes after noon."""
+    for minute, truth in enumerate(truths, start=first):
+        assert post(about(truth), app, at=NOON + timedelta(minutes=minute))[0] == 200
+
+
+def known(app: App) -> tuple[Any, ...]:
+    return captures.truths(app, "late", Window("2013-02-14T05"))[PREDICTION.id]
+
+
+@pytest.mark.parametrize(
+    ("truths", "last", "kept"),
+    [
+        (([1, 0], [1, 1], [1, 0]), (1, 0), 3),
+        (([1, 0], [1, 1], [1, 0], [1, 1], [1, 0]), (1, 0), 5),
+        (([1, 0], [1, 1], [1, 0], [1, 0]), (1, 0), 3),
+        (([1, None], [0, 1], [1, None]), (1, 1), 3),
+        (([1, 0], [True, False], [1, 0]), (1, 0), 3),
+    ],
+)
+def test_the_last_word_counts_also_when_it_was_said_before(
+    app: App, truths: tuple[Any, ...], last: tuple[Any, ...], kept: int
+) -> None:
+    say(app, *truths)
+
+    assert known(app) == last
+    assert [type(value) for value in known(app)] == [type(value) for value in last]
+    assert len(stored(app)) == kept
+
+
+def test_a_word_that_still_holds_is_not_kept_again(app: App) -> None:
+    say(app, [1, None], [None, 0], [1, None])
+
+    assert known(app) == (1, 0)
+    assert len(stored(app)) == 2
+
+
+def test_a_word_that_arrived_before_the_last_one_does_not_take_its_place(app: App) -> None:
+    say(app, [1, 0], [1, 1], first=1)
+
+    say(app, [1, 0], first=0)
+
+    assert known(app) == (1, 1)
+    assert len(stored(app)) == 2
+
+
+class Contended:
+    """A store that lets somebody else come first, once, before the n-th write."""
+
+    def __init__(self, store: ObjectStore, before: int, other: Callable[[], object]) -> None:
+        self._store, self._writes, self._others = store, before, [other]
+        self.listed = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def list(self, prefix: str, after: str = "") -> Any:
+        self.listed += 1
+        return self._store.list(prefix, after)
+
+    def create(self, key: str, data: bytes) -> Version:
+        if not self._writes and self._others:
+            self._others.pop()()
+        self._writes -= 1
+        return self._store.create(key, data)
+
+
+@pytest.mark.parametrize(("others", "last", "kept"), [([1, 0], (1, 0), 3), ([0, 0], (1, 0), 4)])
+def test_of_two_who_take_their_word_back_at_once_both_are_heard(
+    app: App, others: list[int], last: tuple[int, int], kept: int
+) -> None:
+    say(app, [1, 0], [1, 1])
+    store = Contended(app.store, 1, lambda: say(app, others, first=2))
+
+    say(app._replace(store=store), [1, 0], first=3)
+
+    assert known(app) == last
+    assert len(stored(app)) == kept
+
+
+def test_whoever_says_something_new_waits_for_no_listing(app: App) -> None:
+    store = Contended(app.store, 0, lambda: None)
+
+    say(app._replace(store=store), [1, 0], [1, 1])
+
+    assert not store.listed
+
+
+def test_an_altered_word_is_said_again_beside_it(app: App, store: MemoryStore) -> None:
+    say(app, [1, 0])
+    (key,) = store.list("feedback/")
+    found = store.get(key)
+    store.replace(key, found.data.replace(b"[1,0]", b"[1,1]"), found.version)
+
+    say(app, [1, 0], first=1)
+
+    assert known(app) == (1, 0)
 
 
 @pytest.mark.parametrize(
