@@ -61,7 +61,7 @@ def served(model: str, app: App) -> tuple[int, Definition]:
     aliases = app.find_head(Aliases, keys.aliases(model))
     head = app.find_head(ModelHead, keys.model_head(model))
     if head is None:
-        raise Rejected(keys.model_head(model), "is missing, so its drift limits are unknown; apply its definition")
+        raise Rejected(keys.model_head(model), "is missing, so its drift limits are unknown; publish its definition")
     champion = aliases.champion if aliases else None
     return champion or 0, parse(app.blob(head.definition), f"definition of {model}")
 

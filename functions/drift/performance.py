@@ -5,7 +5,7 @@ output is which is found by name and size, as converters to ONNX name them. What
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +34,10 @@ class Labelled:
                 self.truths.append(known)
                 self.labels.append(labels[row] if labels is not None else None)
                 self.scores.append(scores[row] if scores is not None else None)
+
+    def answers(self) -> Iterator[tuple[Any, float]]:
+        """The label and the score of each row that has a score."""
+        return ((label, score) for label, score in zip(self.labels, self.scores, strict=True) if score is not None)
 
     def performance(self, task: Task) -> dict[str, float]:
         """The metrics that these rows allow, by the names that gates use."""
@@ -75,7 +79,8 @@ def classification(rows: Labelled) -> dict[str, float]:
     found = {"accuracy": sum(t == p for t, p in told) / len(told)} if told else {}
     classes = sorted({named(truth) for truth in rows.truths} | {label for _, label in told})
     if len(classes) == 2 and all(score is not None for score in rows.scores):
-        positive = np.array([named(truth) == classes[1] for truth in rows.truths])
+        last = last_of(classes, rows)
+        positive = np.array([named(truth) == last for truth in rows.truths])
         scores = np.array(rows.scores, dtype=np.float64)
         pairs = np.stack([1 - scores, scores], axis=1)
         found["log_loss"] = metrics.log_loss(positive.astype(np.int64), pairs, [0, 1])
@@ -83,16 +88,22 @@ def classification(rows: Labelled) -> dict[str, float]:
     return found
 
 
+def last_of(classes: Sequence[str], rows: Labelled) -> str:
+    """The class that the scores are of. A model may order its classes as it likes, and its surest answer tells: a
+    label is the class of the largest probability. Without labels, it is the last by name."""
+    sure = [(abs(score - 0.5), score, named(label)) for label, score in rows.answers() if is_class(label)]
+    if not sure:
+        return classes[1]
+    _, score, label = max(sure)
+    return label if score > 0.5 else next(name for name in classes if name != label)
+
+
 def regression(rows: Labelled) -> dict[str, float]:
     pairs = [(t, p) for t, p in zip(rows.truths, rows.labels, strict=True) if is_number(t) and is_number(p)]
     if not pairs:
         return {}
     truths, values = (np.array(side, dtype=np.float64) for side in zip(*pairs, strict=True))
-    scale = float(max(np.abs(truths).max(), np.abs(values).max())) or 1.0  # squares of huge floats would overflow
-    return {
-        "rmse": metrics.rmse(truths / scale, values / scale) * scale,
-        "mae": metrics.mae(truths / scale, values / scale) * scale,
-    }
+    return metrics.estimated(truths, values)
 
 
 def is_class(label: Any) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from samara.core.definition import Drift
+from samara.core.metrics import reaches
 from samara.core.profile import Profile, ks, psi
 from samara.core.records import ColumnDrift
 
@@ -61,10 +62,10 @@ def told(drifted: Sequence[ColumnDrift], limits: Drift) -> str:
 def figures(column: ColumnDrift, limits: Drift) -> list[str]:
     """The figures that reached their limit: the distance judges numbers, the index what has no distance."""
     found = []
-    if column.ks is not None and column.ks >= limits.ks:
+    if column.ks is not None and reaches(column.ks, limits.ks):
         found.append(f"KS {column.ks:.2f} (limit {limits.ks:g})")
-    if column.ks is None and column.psi is not None and column.psi >= limits.psi:
+    if column.ks is None and column.psi is not None and reaches(column.psi, limits.psi):
         found.append(f"PSI {column.psi:.2f} (limit {limits.psi:g})")
-    if abs(column.missing - column.missing_before) >= limits.missing:
+    if reaches(abs(column.missing - column.missing_before), limits.missing):
         found.append(f"{column.missing:.0%} missing, {column.missing_before:.0%} before")
     return found

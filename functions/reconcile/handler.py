@@ -25,7 +25,7 @@ from samara.errors import NotFound, Rejected
 from samara.events import Tick, Wake
 from samara.ports import JobStatus
 
-NEWEST_DECISIONS = 50  # of a model: older ones have long led to their run
+NEWEST_DECISIONS = 50  # about windows of a model: older ones have long led to their run
 ALIVE = (JobStatus.QUEUED, JobStatus.RUNNING)
 ENDED = "the batch service says {}, and there is no result; the job's log says more"
 LOST_FOR_GOOD_S = 3600.0  # a job nobody knows of, beyond its time limit, before we stop starting it again
@@ -92,7 +92,7 @@ def unsubmitted(app: App, decisions: list[str], results: frozenset[str], at: dat
     """Decisions to train whose job never started or vanished. A job that died for good gets its `Result` here."""
     for model in dict.fromkeys(keys.owner(key) for key in decisions):
         mine = [key for key in decisions if keys.owner(key) == model]
-        for key, decision in intact(app, Decision, mine[-NEWEST_DECISIONS:], at):
+        for key, decision in intact(app, Decision, rules.recent(mine, results, NEWEST_DECISIONS), at):
             if decision.plan is not None:
                 run_key = keys.run(model, decision.plan.run)
                 if keys.result(run_key) not in results and not under_way(app, run_key, at):
@@ -126,9 +126,13 @@ def of_job(app: App, key: str, at: datetime) -> JobStatus | None:
     if submission is None:
         return None
     noted = submission[1].noted
-    status = app.jobs.status(str(noted["handle"]))
-    waited_s = (at - datetime.fromisoformat(str(noted["at"]))).total_seconds()
-    return None if status is JobStatus.LOST and waited_s < LOST_FOR_GOOD_S else status
+    try:
+        waited_s = (at - datetime.fromisoformat(str(noted["at"]))).total_seconds()
+        patience_s = float(str(noted.get("time_limit_s", 0))) + LOST_FOR_GOOD_S
+        status = app.jobs.status(str(noted["handle"]))
+    except (KeyError, TypeError, ValueError):  # no digest guards what is noted; to start a job again changes nothing
+        return None
+    return None if status is JobStatus.LOST and waited_s < patience_s else status
 
 
 def existing(app: App, key: str) -> Iterator[str]:

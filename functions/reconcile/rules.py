@@ -40,6 +40,19 @@ def undecided(
             yield Wake("train", key)
 
 
+def recent(decisions: Iterable[str], results: frozenset[str], newest: int) -> Iterator[str]:
+    """The decisions of one model worth a look: about the newest windows, and all that somebody asked for, whose names
+    do not sort as they follow but say which run they led to, unless that has its result."""
+    windows = []
+    for key in decisions:
+        name = keys.stem(key)
+        if name.startswith("drift-"):
+            windows.append(key)
+        elif keys.result(keys.run(keys.owner(key), name.removeprefix("asked-"))) not in results:
+            yield key
+    yield from windows[-newest:]
+
+
 def unanswered(scorings: Iterable[str], scores: frozenset[str]) -> Iterator[str]:
     """Scorings that have not come to anything yet."""
     return (key for key in scorings if keys.scores(key) not in scores)

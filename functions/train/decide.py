@@ -42,8 +42,14 @@ def drifted(report: DriftReport, definition: Definition, trained: Iterable[Windo
     return Verdict(train=True, why=f"drifted: {report.why}")
 
 
+def cooling(window: Window, cooldown: int) -> list[Window]:
+    """The windows before this one, oldest first, whose training keeps it from starting another."""
+    windows = [window]
+    for _ in range(cooldown):
+        windows.append(windows[-1].previous)
+    return windows[:0:-1]
+
+
 def earliest(window: Window, cooldown: int) -> Window:
     """The first window whose training still keeps this one from starting another."""
-    for _ in range(cooldown):
-        window = window.previous
-    return window
+    return [*cooling(window, cooldown), window][0]

@@ -43,8 +43,10 @@ from numpy.typing import NDArray
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils._set_output import ADAPTERS_MANAGER
+from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from functions.train import ensemble
@@ -104,7 +106,7 @@ def trained(ask: Ask, work: Path) -> Outcome:
         model = made(fitted, table, ask)
         loaded = loading.session(model)
         said = scoring.answers(loaded, holdout, ask.task)
-        parity = compared(fitted, said, holdout, ask)
+        parity = compared(fitted, said, holdout, ask, work)
     metrics = {name: value for name, value in measured(said, holdout, ask).items() if np.isfinite(value)}
     if ask.metric not in metrics:
         why = f"{ask.metric} is not defined on the holdout; has it rows of two classes? accuracy and log_loss take any"
@@ -219,6 +221,9 @@ def exported(fitted: Any, table: Any, ask: Ask) -> bytes:
         with lenient_booleans():
             model = skl2onnx.to_onnx(whole, initial_types=types, options=options, target_opset=OPSET)
     except Exception as error:  # skl2onnx's errors share no base class
+        if unfitted(fitted):  # which fails here in many words, none of them that
+            why = f"returned {article(fitted)} that was never fitted; return what its fit(…) gives"
+            raise Rejected(ask.entry, why, code="no_model") from error
         why = f"scikit-learn's model cannot be exported to ONNX: {type(error).__name__}: {loading.first_line(error)}"
         raise Rejected(ask.entry, why, code="not_exportable") from error
     if ask.task == "regression":
@@ -230,6 +235,15 @@ def exported(fitted: Any, table: Any, ask: Ask) -> bytes:
     del model.opset_import[:]
     model.opset_import.extend(onnx.helper.make_opsetid(domain, number) for domain, number in operators)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def unfitted(fitted: BaseEstimator) -> bool:
+    """Whether scikit-learn takes an estimator for one that has seen no rows yet."""
+    try:
+        check_is_fitted(fitted)
+    except (NotFittedError, TypeError) as error:  # the latter of what cannot be fitted at all
+        return isinstance(error, NotFittedError)
+    return False
 
 
 def column_by_column(fitted: Any, width: int) -> Any:
@@ -279,15 +293,19 @@ def lenient_booleans() -> Iterator[None]:
         container.make_node = original
 
 
-def compared(fitted: Any, said: scoring.Answers, holdout: Any, ask: Ask) -> Parity:
+def compared(fitted: Any, said: scoring.Answers, holdout: Any, ask: Ask, work: Path) -> Parity:
     """How far the graph strays from the framework. Labels may differ only where two classes are nearly equal."""
     rows = holdout.slice(0, MOST_COMPARED)
     scores = said.scores[: rows.num_rows]
-    framework = framework_scores(fitted, rows, ask)
+    try:
+        framework = framework_scores(fitted, rows, ask)
+    except (Exception, SystemExit) as error:  # whatever the predict of the user's model does
+        raise failed("asking the trained model failed", error, work) from error
     if framework.shape != scores.shape:
         why = f"the framework answers with shape {framework.shape}, the exported model with {scores.shape}"
         raise Rejected(ask.entry, why, code="bad_signature")
-    difference = float(np.max(np.abs(framework - scores), initial=0.0))
+    unit = largest(framework) if ask.task == "regression" else 1.0
+    difference = float(np.max(np.abs(framework - scores), initial=0.0)) / unit
     agreed = difference <= ask.tolerance and labels_follow(said, rows.num_rows, ask.tolerance)
     return Parity(
         rows=rows.num_rows,
@@ -295,6 +313,15 @@ def compared(fitted: Any, said: scoring.Answers, holdout: Any, ask: Ask) -> Pari
         tolerance=ask.tolerance,
         agreed=agreed,
     )
+
+
+def largest(answers: NDArray[np.float64]) -> float:
+    """What differences are a share of: graphs count in floats of 32 bits, which hold 7 digits of whatever size.
+
+    >>> largest(np.array([0.2, -0.5])), largest(np.array([250_000.0, -400_000.0]))
+    (1.0, 400000.0)
+    """
+    return max(1.0, float(np.max(np.abs(answers), initial=0.0)))
 
 
 def labels_follow(said: scoring.Answers, rows: int, tolerance: float) -> bool:

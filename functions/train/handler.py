@@ -9,10 +9,12 @@ Writes    decisions/{model}/{cause}.json: one for each cause, with the plan pinn
      then jobs/{model}/{run}/submission.json, once the job is submitted, whose result wakes `register`
 
 Delivered twice, it finds its first decision and carries out that one; the same plan is the same run and job.
+Windows that are reported at once are decided as if they had come in their order, whoever is woken first.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 
 from functions.train import decide
@@ -37,7 +39,7 @@ from samara.core.records import (
 )
 from samara.core.windows import Window
 from samara.entry import json_response, on_created_or_http, refusal, refused
-from samara.errors import Rejected, SamaraError
+from samara.errors import NotFound, Rejected, SamaraError
 from samara.events import HttpRequest, HttpResponse, ObjectCreated
 
 LONGEST_WHY = 500
@@ -50,12 +52,9 @@ def run(event: ObjectCreated | HttpRequest, app: App) -> list[Decision] | HttpRe
     if event.key.startswith(keys.VALIDATIONS):
         return validated(event, app)
     if event.key.startswith(keys.DRIFT):
-        decisions = [drifted(event, app)]
-    elif event.key.startswith(keys.DECISIONS):
-        decisions = [app.find(Decision, event.key)]
-    else:
-        decisions = []
-    return [carried_out(decision, event.at, app) for decision in decisions if decision]
+        return [carried_out(decision, event.at, app) for decision in drifted(event, app)]
+    decision = app.find(Decision, event.key) if event.key.startswith(keys.DECISIONS) else None
+    return [carried_out(decision, event.at, app)] if decision else []
 
 
 def validated(event: ObjectCreated, app: App) -> list[Decision]:
@@ -96,22 +95,57 @@ def begun(model: str, event: ObjectCreated, validation: Validation, app: App) ->
     return carried_out(stored, event.at, app)
 
 
-def drifted(event: ObjectCreated, app: App) -> Decision | None:
-    """The one decision about a drift report, or None when the report or the model is gone."""
+def drifted(event: ObjectCreated, app: App) -> Iterator[Decision]:
+    """The one decision about a drift report, or none when the report or the model is gone.
+
+    Before it come those about earlier reports that still wait for theirs: two that are decided at once would not
+    know of each other. Each is made when the one before it is carried out.
+    """
     report = app.find(DriftReport, event.key)
     known = defined(report.model, app) if report else None
     if report is None or known is None:
-        return None
+        return
     stored = app.find(Decision, keys.decision(report.model, event.key))
     if stored is not None:
-        return stored
+        yield stored
+        return
+    for key in waiting(report, known[1], app):
+        with suppress(NotFound, Rejected):  # its own event tells why, and it stops no later one
+            yield judged(key, app.read(DriftReport, key), known, event.at, app)
+    yield judged(event.key, report, known, event.at, app)
+
+
+def judged(key: str, report: DriftReport, known: tuple[ModelHead, Definition], at: datetime, app: App) -> Decision:
+    """The decision about the drift report at this key."""
     head, definition = known
     verdict = decide.drifted(report, definition, windows_trained(report, definition, app))
     plan = planned(head, definition, app) if verdict.train else None
     if plan and app.find(Run, keys.run(report.model, plan.run)):
         why = f"{verdict.why}; but run {plan.run} has trained on all there is: wait for the next accepted batch"
         verdict, plan = Verdict(train=False, why=why), None
-    return decided(report.model, event.key, verdict, plan, made_from=(report.link(event.key),), at=event.at, app=app)
+    return decided(report.model, key, verdict, plan, made_from=(report.link(key),), at=at, app=app)
+
+
+def waiting(report: DriftReport, definition: Definition, app: App) -> list[str]:
+    """The keys of the reports, oldest first, that nobody has decided about and whose training could keep this one
+    from starting another, or one of themselves."""
+    found, window = list[str](), Window(report.window)
+    if not decide.drifted(report, definition, trained=()).train:
+        return found
+    while earlier := undecided(report.model, decide.cooling(window, definition.drift.cooldown), app):
+        found, window = earlier + found, Window(keys.stem(earlier[0]))
+    return found
+
+
+def undecided(model: str, windows: list[Window], app: App) -> list[str]:
+    """The keys of the reports about these windows that nobody has decided about."""
+    if not windows:
+        return []
+    before = windows[0].previous
+    decisions = set(decisions_after(before, model, app))
+    reports = set(app.store.list(f"{keys.DRIFT}{model}/", after=keys.drift(model, before)))
+    expected = [keys.drift(model, window) for window in windows]
+    return [key for key in expected if key in reports and keys.decision(model, key) not in decisions]
 
 
 def asked(request: HttpRequest, app: App) -> HttpResponse:
@@ -192,14 +226,19 @@ def accepted(dataset: str, app: App) -> Iterable[Accepted]:
         yield Accepted(key, validation, batches.arrived(validation, key, app))
 
 
-def windows_trained(report: DriftReport, definition: Definition, app: App) -> Iterable[Window]:
+def windows_trained(report: DriftReport, definition: Definition, app: App) -> Iterator[Window]:
     """The windows, from where this one's cool-down begins, whose drift has led to training."""
     before = decide.earliest(Window(report.window), definition.drift.cooldown).previous
-    prefix = keys.decision(report.model, keys.drift(report.model, before)).removesuffix(f"{before.name}.json")
-    for key in app.store.list(prefix, after=f"{prefix}{before.name}.json"):
+    for key in decisions_after(before, report.model, app):
         decision = app.read(Decision, key)
         if decision.plan:
             yield Window(keys.stem(decision.cause))
+
+
+def decisions_after(window: Window, model: str, app: App) -> Iterator[str]:
+    """The keys of the decisions about later windows than this one."""
+    key = keys.decision(model, keys.drift(model, window))
+    return app.store.list(key.removesuffix(f"{window.name}.json"), after=key)
 
 
 def decided(
@@ -242,7 +281,7 @@ def carried_out(decision: Decision, at: datetime, app: App) -> Decision:
             made_from=(planned.link(key),),
             model=model,
             run=plan.run,
-            noted={"handle": wanted.name, "at": at.isoformat()},
+            noted={"handle": wanted.name, "at": at.isoformat(), "time_limit_s": wanted.time_limit_s},
         )
         app.write(keys.submission(key), claim)  # before the job, for a job nobody claimed could end unseen
         app.jobs.submit(wanted)

@@ -36,6 +36,7 @@ from samara import bundle, catalogue, scoring, settings
 from samara.app import App
 from samara.core import keys
 from samara.core.definition import Definition, features_among, parse
+from samara.core.digests import canonical
 from samara.core.records import Link, ModelVersion, Part, Plan, Result, Run
 from samara.entry import log_to_stderr
 from samara.errors import Misconfigured, Rejected
@@ -117,6 +118,7 @@ def attempted(plan: Plan, definition: Definition, work: Path, app: App, fit: Fit
     ended = Ended()
     try:
         prepare(plan, definition, work, app)
+        holdout = app.keep_file(work / "holdout.parquet")  # before the user's code can write another one there
         ended = fit(work, definition.train.time_limit_s)
         outcome = read_outcome(work, ended)
         model = read_plain(work / "model.onnx", LARGEST_MODEL)
@@ -128,7 +130,7 @@ def attempted(plan: Plan, definition: Definition, work: Path, app: App, fit: Fit
     return ended, {
         "status": "succeeded",
         "artifact": app.keep(model),
-        "holdout": app.keep_file(work / "holdout.parquet"),
+        "holdout": holdout,
         "signature": outcome.signature,
         "parity": outcome.parity,
         "metrics": outcome.metrics,
@@ -176,25 +178,38 @@ def split(plan: Plan, definition: Definition, work: Path, app: App) -> list[str]
     kept_apart = dict(held_out(plan.holdout, definition.train.holdout, definition.train.split))
     counts = {"train.parquet": 0, "holdout.parquet": 0}
     writers: dict[str, Any] = {}
-    columns: list[str] = []
+    schema: Any = None
     try:
         for part in plan.parts:
             apart = kept_apart.get(part.digest, np.zeros(part.rows, dtype=np.bool_))
             with rows_of(part, apart, definition, app) as (table, mask):
+                schema = schema or table.schema
+                same = alike(table, schema, definition)
                 for name, rows in (("train.parquet", pc.invert(mask)), ("holdout.parquet", mask)):
-                    chosen = table.filter(rows)
+                    chosen = same.filter(rows)
                     counts[name] += chosen.num_rows
                     if name not in writers:
                         writers[name] = pq.ParquetWriter(work / name, chosen.schema, compression="zstd")
-                    columns = columns or chosen.column_names
-                    writers[name].write_table(chosen.select(columns))
+                    writers[name].write_table(chosen)
     finally:
         for writer in writers.values():
             writer.close()
     if not all(counts.values()):
         why = f"leaves {counts['train.parquet']:,} rows to train on and {counts['holdout.parquet']:,} to hold out"
         raise Rejected(f"{definition.model}: the plan", f"{why}; it takes more rows of data", code="too_few_rows")
-    return columns
+    return list(schema.names)
+
+
+def alike(table: Any, schema: Any, definition: Definition) -> Any:
+    """The columns of a part as the first part has them, or `Rejected` when the contract was changed in between."""
+    kinds = {column.name: column.type for column in table.schema}
+    for column in schema:
+        kind = kinds.get(column.name, "missing")
+        if kind != column.type:
+            why = f"is {column.type} in one batch and {kind} in a later one: the contract has changed"
+            way_out = "set train.batches to train on the newest only, or upload the older file again"
+            raise Rejected(f"{definition.model}: column {column.name}", f"{why}; {way_out}", code="other_schema")
+    return table.select(schema.names)
 
 
 @contextmanager
@@ -287,7 +302,8 @@ def departure(code: int) -> str:
     if code > 0:
         return f"the training code ended with exit code {code}"
     hint = ": out of memory, perhaps" if -code == signal.SIGKILL else ""
-    return f"the training code was ended by signal {signal.Signals(-code).name}{hint}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else -code  # those of real time have none
+    return f"the training code was ended by signal {name}{hint}"
 
 
 def read_outcome(work: Path, ended: Ended) -> Outcome:
@@ -298,7 +314,8 @@ def read_outcome(work: Path, ended: Ended) -> Outcome:
         raise Rejected("training", f"{ended.why}{last}", code="training_failed")
     try:
         outcome = Outcome.model_validate_json(read_plain(work / "outcome.json", LARGEST_OUTCOME))
-    except (Rejected, ValidationError):
+        canonical(outcome.model_dump(mode="json"))  # raises ValueError on NaN and infinity, which no record can say
+    except (Rejected, ValidationError, ValueError):
         why = f"the training code ended by itself with exit code 0 and left no model{last}"
         raise Rejected("training", why, code="no_model") from None
     if outcome.why or outcome.signature is None or outcome.parity is None:

@@ -138,7 +138,7 @@ def test_stopping_all_leaves_no_process_behind(runner: LocalJobs, tmp_path: Path
     runner.stop_all()
 
     assert gone(processes + supervisors)
-    assert [runner.status(f"late-{number}") for number in (1, 2, 3)] == ["failed", "failed", "succeeded"]
+    assert [runner.status(f"late-{number}") for number in (1, 2, 3)] == ["lost", "lost", "succeeded"]
 
 
 def test_stopping_all_reaches_a_job_that_has_only_just_been_submitted(runner: LocalJobs, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_stopping_all_reaches_a_job_that_has_only_just_been_submitted(runner: Lo
 
     runner.stop_all()
 
-    assert {runner.status(handle) for handle in handles} == {JobStatus.FAILED}
+    assert {runner.status(handle) for handle in handles} == {JobStatus.LOST}
 
 
 def test_stopping_all_where_nothing_ever_ran_does_nothing(runner: LocalJobs, home: Path) -> None:

@@ -56,6 +56,12 @@ def test_errors_of_estimates_are_scikit_learns(rows: list[tuple[float, float]]) 
     assert found["mae"] == pytest.approx(theirs.mean_absolute_error(truth, values))
 
 
+def test_one_outlier_makes_no_error_infinite() -> None:
+    found = metrics.estimated(np.array([1e200, 1.0, 1.0, 1.0]), np.array([0.0, 1.0, 1.0, 1.0]))
+
+    assert found == {"rmse": pytest.approx(5e199), "mae": pytest.approx(2.5e199)}
+
+
 def test_a_class_the_model_never_met_costs_much_and_not_infinitely() -> None:
     found = metrics.log_loss(np.array(["c"]), np.array([[0.5, 0.5]]), ["a", "b"])
 

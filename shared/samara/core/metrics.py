@@ -4,6 +4,7 @@ Arrays have one entry for each row. The definitions are those of scikit-learn, a
 so that a data scientist finds the numbers they know.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -87,7 +88,8 @@ def rmse(truth: Floats, values: Floats) -> float:
     >>> rmse(np.array([1.0, 2.0]), np.array([1.0, 4.0])) == 2**0.5
     True
     """
-    return float(np.sqrt(np.mean((truth.astype(np.float64) - values.astype(np.float64)) ** 2)))
+    off, power = errors(truth, values)
+    return float(np.ldexp(np.sqrt(np.mean(off**2)), power))
 
 
 def mae(truth: Floats, values: Floats) -> float:
@@ -96,4 +98,22 @@ def mae(truth: Floats, values: Floats) -> float:
     >>> mae(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
     1.0
     """
-    return float(np.mean(np.abs(truth.astype(np.float64) - values.astype(np.float64))))
+    off, power = errors(truth, values)
+    return float(np.ldexp(np.mean(np.abs(off)), power))
+
+
+def errors(truth: Floats, values: Floats) -> tuple[Floats, int]:
+    """How far off each row is, over 2 to the power beside it: one outlier of 1e200 makes no square overflow, and a
+    power of two changes no digit of what comes out."""
+    sides = [side.astype(np.float64) for side in (truth, values)]
+    power = int(np.frexp(max(np.abs(side).max(initial=0.0) for side in sides))[1])
+    return np.ldexp(sides[0], -power) - np.ldexp(sides[1], -power), power
+
+
+def reaches(figure: float, limit: float) -> bool:
+    """Whether a figure is at least as large as its limit, but for the last digits of what floats come to.
+
+    >>> reaches(0.9 - 0.8, 0.1), 0.9 - 0.8 >= 0.1
+    (True, False)
+    """
+    return figure >= limit or math.isclose(figure, limit, rel_tol=1e-9)

@@ -7,11 +7,11 @@ a folder of its own below `work`.
 """
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
 from typing import Any
 
 from samara.core.keys import sound
@@ -56,9 +56,11 @@ class LocalJobs:
         self._end([handle])
 
     def stop_all(self) -> None:
-        """Cancel every job of this home."""
+        """End every job of this home. None has failed by that: they count as lost, and may be submitted again."""
         if self._jobs.is_dir():
-            self._end(sorted(folder.name for folder in self._jobs.iterdir()))
+            for handle in self._end(sorted(folder.name for folder in self._jobs.iterdir())):
+                if self.status(handle) is JobStatus.FAILED:
+                    (self._folder(handle) / "job.json").unlink()
 
     def why(self, handle: str) -> str:
         """How the job ended, in words; empty when nobody wrote that down."""
@@ -109,12 +111,12 @@ class LocalJobs:
             finally:
                 os.close(lock)
 
-    def _end(self, handles: Iterable[str]) -> None:
-        """Ask all of them to end, end those that do not, and come back when all are gone."""
-        left = [handle for handle in handles if self.status(handle) is JobStatus.RUNNING]
+    def _end(self, handles: Iterable[str]) -> list[str]:
+        """Ask all of them to end, end those that do not, and come back with those that ran when all are gone."""
+        running = left = [handle for handle in handles if self.status(handle) is JobStatus.RUNNING]
         for handle in left:
             (self._folder(handle) / f"cancelled-{attempt_of(self._folder(handle))}").touch()
-        for number, patience_s in ((SIGTERM, supervisor.GRACE_S), (SIGKILL, LAST_S)):
+        for number, patience_s in ((signal.SIGTERM, supervisor.GRACE_S), (signal.SIGKILL, LAST_S)):
             told: set[int] = set()
             deadline = time.monotonic() + patience_s
             while left and time.monotonic() < deadline:
@@ -125,6 +127,7 @@ class LocalJobs:
                 time.sleep(POLL_S if left else 0)
         if left:
             raise Unavailable(left[0], "does not end though it was killed; is it waiting for a disk?")
+        return running
 
     def _folder(self, name: str) -> Path:
         if "/" in sound(name):

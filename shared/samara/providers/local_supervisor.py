@@ -118,7 +118,7 @@ def verdict(job: dict[str, Any], ends: dict[int, tuple[int, bool]]) -> tuple[int
     return 0, meaning(0)
 
 
-def send(group: int, number: signal.Signals) -> None:
+def send(group: int, number: "signal.Signals") -> None:
     with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
         os.killpg(group, number)
 
@@ -142,8 +142,12 @@ def children() -> list[int]:
 
 
 def meaning(code: int) -> str:
+    """
+    >>> meaning(1), meaning(-9), meaning(-40)
+    ('ended with exit code 1', 'ended by SIGKILL', 'ended by signal 40')
+    """
     if code < 0:
-        return f"ended by {signal.Signals(-code).name}"
+        return f"ended by {signal.Signals(-code).name if -code in set(signal.Signals) else f'signal {-code}'}"
     return f"ended with exit code {code}"
 
 

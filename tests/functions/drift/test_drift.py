@@ -442,6 +442,41 @@ def test_the_last_word_about_a_prediction_counts(whole: App, app: App) -> None:
     assert report(whole).performance["accuracy"] == 1.0
 
 
+def test_truths_that_become_known_row_by_row_add_up(whole: App, app: App) -> None:
+    serve(whole, {"n": STEADY})
+    asked = ask(whole, {"n": STEADY[:20]}, outputs=ANSWERS)
+    tell(whole, asked, [0, *[None] * 19], at="2013-02-14T06:00:00+00:00")
+    tell(whole, asked, [None, 0, *[None] * 18], at="2013-02-14T07:00:00+00:00")
+    tell(whole, asked, [1, *[None] * 19], at="2013-02-14T08:00:00+00:00")
+
+    run(MORNING, app)
+
+    assert report(whole).labelled_rows == 2
+    assert report(whole).performance["accuracy"] == 1.0, "and of each row the last word counts"
+
+
+@pytest.mark.parametrize(("first", "last"), [(9, 10), ("yes", "no"), (0, 1)])
+def test_a_model_may_order_its_classes_as_it_likes(first: Any, last: Any, whole: App, app: App) -> None:
+    serve(whole, {"n": STEADY})
+    labels = [first, last, last, first] * 5
+    outputs = {"label": labels, "probabilities": [0.8, 0.2, 0.1, 0.9, 0.4, 0.6, 0.7, 0.3] * 5}
+    tell(whole, ask(whole, {"n": STEADY[:20]}, outputs=outputs), labels)
+
+    run(MORNING, app)
+
+    assert report(whole).performance["auc"] == 1.0
+    assert report(whole).performance["log_loss"] < 0.4
+
+
+def test_a_share_of_missing_values_that_has_changed_by_just_the_limit_has_drifted(whole: App, app: App) -> None:
+    serve(whole, {"n": [*STEADY[:80], *[math.nan] * 20]})
+    ask(whole, {"n": [*STEADY[:70], *[None] * 30]})
+
+    run(MORNING, app)
+
+    assert "30% missing, 20% before" in report(whole).why
+
+
 @pytest.mark.parametrize(
     ("outputs", "truth", "metrics"),
     [

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
-from functions.reconcile.handler import LOST_FOR_GOOD_S, run
+from functions.reconcile.handler import LOST_FOR_GOOD_S, NEWEST_DECISIONS, run
 from samara.app import App
 from samara.core import aliases, keys
 from samara.core.aliases import Aliases
@@ -30,6 +30,7 @@ from samara.core.records import (
     Submission,
     Validation,
 )
+from samara.core.windows import Window
 from samara.events import Tick, Wake
 from samara.ports import Job, JobStatus
 from samara.providers.memory import MemoryJobs, MemoryStore
@@ -89,10 +90,10 @@ def a_decision(whole: App) -> str:
     return key
 
 
-def a_submitted_run(whole: App) -> None:
+def a_submitted_run(whole: App, **more: float) -> None:
     a_decision(whole)
     whole.write(RUN_KEY, Run(made_by=whole.maker, model="late", run=PLAN.run, cause="first", plan=PLAN))
-    noted = {"handle": "late-job", "at": NOON.isoformat()}
+    noted = {"handle": "late-job", "at": NOON.isoformat(), **more}
     whole.write(keys.submission(RUN_KEY), Submission(made_by=whole.maker, model="late", run=PLAN.run, noted=noted))
 
 
@@ -204,6 +205,38 @@ def test_a_job_that_keeps_vanishing_is_given_up(app: App, whole: App) -> None:
 
     assert wakes == []
     assert whole.read(Result, keys.result(RUN_KEY)).status == "failed"
+
+
+def test_a_job_that_vanished_within_its_time_limit_is_started_again_however_long_that_is(app: App, whole: App) -> None:
+    a_submitted_run(whole, time_limit_s=86_400)
+
+    wakes = run(Tick(NOON + timedelta(hours=24)), app)
+
+    assert wakes == [Wake("train", keys.decision("late", "first"))]
+
+
+@pytest.mark.parametrize("noted", [{}, {"handle": "late-job"}, {"handle": "late-job", "at": "yesterday"}])
+def test_a_claim_that_somebody_altered_stops_nothing(app: App, whole: App, noted: dict[str, Any]) -> None:
+    a_decision(whole)
+    whole.write(RUN_KEY, Run(made_by=whole.maker, model="late", run=PLAN.run, cause="first", plan=PLAN))
+    whole.write(keys.submission(RUN_KEY), Submission(made_by=whole.maker, model="late", run=PLAN.run, noted=noted))
+
+    assert run(Tick(NOON), app) == [Wake("train", keys.decision("late", "first"))]
+
+
+def test_what_somebody_asked_for_is_not_forgotten_behind_many_windows(app: App, whole: App) -> None:
+    key = keys.decision("late", f"asked {PLAN.run}")
+    whole.write(key, Decision(made_by=whole.maker, model="late", cause=f"asked {PLAN.run}", why="test", plan=PLAN))
+    for hour in range(NEWEST_DECISIONS):
+        cause = keys.drift("late", Window(f"2013-02-{1 + hour // 24:02}T{hour % 24:02}"))
+        quiet = Decision(made_by=whole.maker, model="late", cause=cause, why="stable")
+        whole.write(keys.decision("late", cause), quiet)
+
+    before = run(Tick(NOON), app)
+    a_result(whole)
+
+    assert before == [Wake("train", key)]
+    assert Wake("train", key) not in run(Tick(NOON), app)
 
 
 def test_a_result_without_a_version_is_registered(app: App, whole: App) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,7 +128,7 @@ def test_the_graph_says_what_its_members_come_to(case: Case, how: str, weights: 
 
     found = ensemble.combined(models(case), ask, rows())
 
-    parity = fit.compared(found, said(found.onnx, ask, unseen), unseen, ask)
+    parity = fit.compared(found, said(found.onnx, ask, unseen), unseen, ask, Path())
     assert parity.agreed
     assert parity.rows == 500
     assert parity.largest_difference < 5e-5
@@ -168,7 +169,7 @@ def test_votes_are_counted_and_of_equals_the_first_class_wins(target: str, count
     assert together.scores == pytest.approx(counts.T / count)
     assert together.labels.tolist() == [together.classes[place] for place in counts.argmax(axis=0)]
     assert count == 3 or ((counts == 1).sum(axis=0) == 2).any(), "no tie was tried"
-    assert fit.compared(found, together, unseen, ask).agreed
+    assert fit.compared(found, together, unseen, ask, Path()).agreed
     assert inspect_model.flaws(found.onnx) == []
 
 
@@ -239,7 +240,7 @@ def test_an_ensemble_may_be_a_member_of_another(how: str) -> None:
     found = ensemble.combined([inner, trained(logistic(), "word")], ask, rows())
 
     assert inspect_model.flaws(found.onnx) == []
-    assert fit.compared(found, said(found.onnx, ask, unseen), unseen, ask).agreed
+    assert fit.compared(found, said(found.onnx, ask, unseen), unseen, ask, Path()).agreed
 
 
 def test_members_of_older_opsets_are_brought_to_the_newest() -> None:
@@ -251,7 +252,7 @@ def test_members_of_older_opsets_are_brought_to_the_newest() -> None:
 
     opsets = {one.domain: one.version for one in onnx.ModelProto.FromString(found.onnx).opset_import}
     assert opsets == {"": 18, "ai.onnx.ml": 3}
-    assert fit.compared(found, said(found.onnx, ask, unseen), unseen, ask).agreed
+    assert fit.compared(found, said(found.onnx, ask, unseen), unseen, ask, Path()).agreed
 
 
 def reordered(model: bytes) -> bytes:
@@ -279,7 +280,7 @@ def test_members_that_list_their_classes_in_another_order_are_matched_by_name(ho
     together = said(found.onnx, ask, unseen)
     assert together.classes == plain.classes
     assert together.scores == pytest.approx(plain.scores, abs=1e-4)
-    assert fit.compared(found, together, unseen, ask).agreed
+    assert fit.compared(found, together, unseen, ask, Path()).agreed
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,18 @@ def train(table, *, features, target, seed):
     return LinearRegression().fit(table.select(features), table[target].to_numpy())
 """
 
+PRICED = """
+from sklearn.ensemble import GradientBoostingRegressor
+
+
+def train(table, *, features, target, seed, off):
+    prices = 400_000.0 * table[target].to_numpy()
+    model = GradientBoostingRegressor(random_state=seed).fit(table.select(features), prices)
+    asked = model.predict
+    model.predict = lambda rows: asked(rows) * (1 + off)
+    return model
+"""
+
 DELEGATED = """
 import train_model as inner
 from pathlib import Path
@@ -181,6 +193,20 @@ def test_an_estimate_is_measured_in_its_own_unit(bench: Bench) -> None:
     assert [t.name for t in result.signature.outputs] == ["prediction"]
 
 
+@pytest.mark.parametrize("off", [0.0, 0.001])
+def test_a_large_estimate_agrees_by_as_many_digits_as_a_graph_has(bench: Bench, off: float) -> None:
+    """The price of a house, say: floats of 32 bits hold seven of its digits, and so no cents."""
+    gates = {"metric": "rmse", "at_most": 1e9}
+    changes = {"target": "weight", "task": "regression", "features": ["serial", "real"], "gates": gates}
+
+    result = ran(bench, PRICED, train={"parameters": {"off": off}}, **changes)
+
+    assert result.status == "succeeded", result.why
+    assert result.parity
+    assert result.parity.agreed is (off == 0)
+    assert result.parity.largest_difference == pytest.approx(off, abs=1e-6)
+
+
 def test_without_features_every_column_but_the_target_is_one(bench: Bench) -> None:
     result = ran(bench, features=[])
 
@@ -217,7 +243,7 @@ def test_any_framework_may_bring_its_own_graph_and_is_held_to_it(bench: Bench, o
         ),
         (
             "import sklearn.linear_model as m\ndef train(table, **rest):\n    return m.LogisticRegression()",
-            "cannot be exported",
+            "returned a LogisticRegression that was never fitted; return what its fit(…) gives",
         ),
         (
             "class Own:\n    onnx, predict = b'no model', print\ndef train(table, **rest):\n    return Own()",
@@ -234,6 +260,24 @@ def test_code_that_fails_is_a_failed_result_with_the_reason(bench: Bench, code: 
     assert result.artifact is None
     assert "/tmp" not in result.why  # noqa: S108  # a folder's random name would make every failure another one
     assert len(result.why) < 3000
+
+
+@pytest.mark.parametrize(
+    ("instead", "words"),
+    [
+        ("raise ValueError('no such column')", "ValueError: no such column (train.py, line"),
+        ("raise SystemExit(3)", "SystemExit: 3 (train.py, line"),
+        ("return 'a word'", "ValueError: could not convert string to float"),
+        ("return [[0.5, 0.5], [1.0]]", "ValueError: setting an array element"),
+    ],
+)
+def test_a_model_whose_own_predict_fails_is_told_in_one_line(bench: Bench, instead: str, words: str) -> None:
+    code = DELEGATED.replace("return self.model.predict_proba(table.select(self.features)) + self.off", instead)
+
+    result = ran(bench, code, train={"parameters": {"off": 0.0}})
+
+    assert result.status == "failed"
+    assert f"asking the trained model failed: {words}" in result.why
 
 
 def test_an_estimator_that_onnx_cannot_express_is_named(bench: Bench) -> None:

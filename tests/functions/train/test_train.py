@@ -14,7 +14,7 @@ from samara.core.records import Decision, DriftReport, Result, Run, Submission
 from samara.core.windows import Window
 from samara.errors import Rejected
 from samara.events import HttpRequest, HttpResponse, ObjectCreated
-from samara.ports import Version
+from samara.ports import ObjectStore, Version
 from samara.providers.memory import MemoryJobs, MemoryStore
 from tests.bench import NOON, Bench, coins
 
@@ -172,6 +172,92 @@ def test_a_report_that_comes_late_does_not_retrain(bench: Bench, acting_as: Acti
     assert "2013-04" in decision.why
 
 
+def reasons(app: App) -> dict[str, str]:
+    """What was decided about drift, window by window."""
+    listed = [key for key in app.store.list("decisions/real/") if "/drift-" in key]
+    return {keys.stem(key).removeprefix("drift-"): app.read(Decision, key).why for key in listed}
+
+
+class Interrupted:
+    """A store that lets others come first, once, before it writes a decision."""
+
+    def __init__(self, store: ObjectStore, others: Callable[[], object]) -> None:
+        self._store, self.others = store, [others]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def create(self, key: str, data: bytes) -> Version:
+        if key.startswith("decisions/") and self.others:
+            self.others.pop()()
+        return self._store.create(key, data)
+
+
+@pytest.mark.parametrize("windows", [("2013-03", "2013-04"), ("2013-04", "2013-03")])
+def test_of_two_windows_that_are_decided_at_once_the_later_cools_down(
+    bench: Bench, acting_as: Acting, created: Created, windows: tuple[str, str]
+) -> None:
+    bench.publish(drift={"window": "month", "cooldown": 1})
+    bench.accept()
+    train = acting_as("train")
+    one, other = (created(reported(bench.whole, window)) for window in windows)
+
+    handler.run(one, train._replace(store=Interrupted(train.store, lambda: handler.run(other, train))))
+
+    assert reasons(bench.whole) == {
+        "2013-03": "drifted: weight moved",
+        "2013-04": "cooling down for 1 window after the training for 2013-03",
+    }
+
+
+def test_earlier_windows_are_decided_first_and_in_their_order(
+    bench: Bench, acting_as: Acting, created: Created, jobs: MemoryJobs
+) -> None:
+    bench.publish(drift={"window": "month", "cooldown": 2})
+    bench.accept()
+    for window, verdict in (("2013-03", "drifted"), ("2013-05", "drifted"), ("2013-06", "stable")):
+        reported(bench.whole, window, verdict)
+
+    handler.run(created(reported(bench.whole, "2013-07")), acting_as("train"))
+
+    (job,) = jobs.jobs.values()
+    run = job.name.removeprefix("real-")
+    assert reasons(bench.whole) == {
+        "2013-03": "drifted: weight moved",
+        "2013-05": "cooling down for 2 windows after the training for 2013-03",
+        "2013-06": "stable: weight moved",
+        "2013-07": f"drifted: weight moved; but run {run} has trained on all there is: "
+        "wait for the next accepted batch",
+    }
+
+
+@pytest.mark.parametrize("verdict", ["stable", "too few rows"])
+def test_a_window_that_did_not_drift_decides_about_no_other(
+    bench: Bench, acting_as: Acting, created: Created, verdict: str
+) -> None:
+    bench.publish(drift={"window": "month"})
+    reported(bench.whole, "2013-03")
+
+    handler.run(created(reported(bench.whole, "2013-04", verdict)), acting_as("train"))
+
+    assert list(reasons(bench.whole)) == ["2013-04"]
+
+
+@pytest.mark.parametrize("altered", ["drift/real/2013-03.json", "decisions/real/drift-2013-02.json"])
+def test_a_window_that_cannot_be_decided_about_keeps_no_later_one_from_training(
+    bench: Bench, acting_as: Acting, created: Created, altered: str
+) -> None:
+    bench.publish(drift={"window": "month"})
+    bench.accept()
+    bench.whole.store.create(altered, b"{}")
+    if altered.startswith("decisions/"):
+        reported(bench.whole, "2013-03")
+
+    handler.run(created(report := reported(bench.whole, "2013-04")), acting_as("train"))
+
+    assert bench.whole.read(Decision, keys.decision("real", report)).plan
+
+
 def test_retraining_can_be_switched_off(bench: Bench, acting_as: Acting, created: Created) -> None:
     bench.publish(drift={"retrain": False})
     bench.accept()
@@ -301,6 +387,27 @@ def test_killed_before_any_write_and_woken_again_it_ends_the_same(
     assert len(list(store.list("decisions/"))) == 1
     assert len(list(store.list("runs/"))) == 1
     assert len(list(store.list("jobs/"))) == 1
+    assert len(jobs.jobs) == 1
+
+
+@pytest.mark.parametrize("lives", range(4))
+def test_killed_while_it_decides_about_an_earlier_window_it_leaves_that_to_its_own_event(
+    bench: Bench, store: MemoryStore, acting_as: Acting, jobs: MemoryJobs, lives: int
+) -> None:
+    bench.publish(drift={"window": "month"})
+    bench.accept()
+    earlier, later = (ObjectCreated(reported(bench.whole, window), NOON) for window in ("2013-03", "2013-04"))
+    dying = App(Mortal(store, lives), jobs, acting_as("train").maker)
+
+    with pytest.raises(KeyboardInterrupt):
+        handler.run(later, dying)
+    for event in (earlier, later):
+        handler.run(event, acting_as("train"))
+
+    assert list(reasons(bench.whole).values()) == [
+        "drifted: weight moved",
+        "cooling down for 1 window after the training for 2013-03",
+    ]
     assert len(jobs.jobs) == 1
 
 
