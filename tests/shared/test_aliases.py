@@ -109,6 +109,25 @@ def test_rolling_back_twice_goes_back_twice() -> None:
     assert [move.number for move in twice.moves] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize(
+    ("champions", "back"),
+    [([1, 2, 3], [2, 1]), ([1, 2, 1, 2], [1]), ([1, 2, 3, 2, 4], [2, 3, 1]), ([1, 2, 3, 2], [3, 1])],
+)
+def test_rollbacks_bring_nobody_back_who_was_rolled_back(champions: list[int], back: list[int]) -> None:
+    aliases = Aliases()
+    for version in champions:
+        aliases = promoted(aliases, "real", version, expect=None, at=NOON, by="ada")
+
+    for version in back:
+        aliases = rolled_back(aliases, "real", aliases.champion, at=NOON, by="ada")
+        assert aliases.champion == version
+
+    with pytest.raises(Rejected, match="no other champion"):
+        rolled_back(aliases, "real", aliases.champion, at=NOON, by="ada")
+    again = promoted(aliases, "real", champions[-1], expect=None, at=NOON, by="ada")
+    assert rolled_back(again, "real", champions[-1], at=NOON, by="ada").champion == back[-1]
+
+
 def test_of_two_people_rolling_back_at_once_the_second_is_told() -> None:
     aliases = rolled_back(after((1, True, True), (2, True, True)), "real", 2, at=NOON, by="ada")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import groupby
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -101,10 +102,10 @@ def promoted(aliases: Aliases, model: str, version: int, *, expect: int | None, 
 def rolled_back(aliases: Aliases, model: str, expect: int | None, *, at: datetime, by: str) -> Aliases:
     """The champion before this one, as champion again. `expect` names the one to leave, else `Conflict`."""
     seen(aliases, model, expect)
-    line = succession(aliases)
-    if len(line) < 2:
+    earlier = [version for version in succession(aliases) if version != aliases.champion]
+    if not earlier:
         raise Rejected(model, "has had no other champion to go back to; promote a version instead", code="no_earlier")
-    return aliases.moved(champion=line[-2], challenger=aliases.champion, at=at, cause=f"{ROLLED_BACK} by {by}")
+    return aliases.moved(champion=earlier[-1], challenger=aliases.champion, at=at, cause=f"{ROLLED_BACK} by {by}")
 
 
 def routed(aliases: Aliases, model: str, weights: Mapping[int, float], *, at: datetime, by: str) -> Aliases:
@@ -143,14 +144,14 @@ def shadowed(aliases: Aliases, version: int | None, *, at: datetime, by: str) ->
 
 
 def succession(aliases: Aliases) -> list[int]:
-    """The champions that led to this one. Who was rolled back is no longer among them, so one goes back further."""
+    """The champions that led to this one. Who was rolled back is no longer among them, so one goes back further: to
+    nobody twice, unless they were promoted again since."""
     line: list[int] = []
     for move in aliases.moves:
-        if move.champion is None or move.champion in line[-1:]:
-            continue
-        if move.cause.startswith(ROLLED_BACK) and move.champion in line:
-            del line[line.index(move.champion) + 1 :]
-        else:
+        if move.cause.startswith(ROLLED_BACK) and line:
+            left = line[-1]
+            line = [version for version, _ in groupby(version for version in line if version != left)]
+        if move.champion is not None and move.champion not in line[-1:]:
             line.append(move.champion)
     return line
 
