@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from samara.core.definition import HIGHER_IS_BETTER, Gates
+from samara.core.metrics import reaches
 from samara.core.records import Gate, Parity, Signature
 from samara.scoring import OUTPUTS
 
@@ -96,4 +97,4 @@ def improvement(
     gain = mine - theirs if HIGHER_IS_BETTER[gates.metric] else theirs - mine
     asked = f"by at least {gates.improves_by:g}" if gates.improves_by else "by anything"
     why = f"{gates.metric} {mine:.4f} against {theirs:.4f} of v{champion} on the same rows; asked is better {asked}"
-    return Gate(name="improvement", passed=gain > 0 and gain >= gates.improves_by, why=why)
+    return Gate(name="improvement", passed=gain > 0 and reaches(gain, gates.improves_by), why=why)

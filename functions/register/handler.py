@@ -218,7 +218,7 @@ def dangers(model: bytes, memory_mb: int = TRIAL_MEMORY_MB, limit_s: float = TRI
     """
     try:
         with Contained(model, memory_mb=memory_mb, limit_s=limit_s) as trial:
-            trial.run({spec.name: blank(spec) for spec in trial.inputs})
+            trial.run({spec.name: blank(spec, memory_mb) for spec in trial.inputs})
     except Ended as error:
         return [f"{error.why}, when it is loaded and asked once"]
     except Rejected:
@@ -226,9 +226,11 @@ def dangers(model: bytes, memory_mb: int = TRIAL_MEMORY_MB, limit_s: float = TRI
     return []
 
 
-def blank(spec: Spec) -> Value:
-    """One row of zeros or empty texts."""
+def blank(spec: Spec, memory_mb: int) -> Value:
+    """One row of zeros or empty texts, or `Ended` for a row that would not fit into the memory there is."""
     shape = tuple(1 if size < 0 else size for size in spec.shape)
+    if prod(shape) * WIDTH.get(spec.datatype, 8) > memory_mb << 20:
+        raise Ended("model", f"needs more memory than {memory_mb:,} MB", code="model_failed")
     if spec.datatype == TEXT:
         return Value(TEXT, shape, [b""] * prod(shape))
     return Value(spec.datatype, shape, bytes(prod(shape) * WIDTH[spec.datatype]))

@@ -4,6 +4,7 @@ ONNX can name files to read, carry functions and loops, and ask for tensors far 
 is needed to answer a prediction, so none of it is let in.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from math import prod
@@ -17,6 +18,7 @@ from onnx import numpy_helper
 
 LARGEST = 512 << 20  # bytes
 MOST_NODES = 20_000
+MOST_DIMENSIONS = 64  # what numpy holds; multiplying a million sizes takes hours
 LONGEST_TEXT = 1 << 20  # bytes of documentation and metadata together
 LONGEST_NAME = 200
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
@@ -46,8 +48,21 @@ def flaws(data: bytes) -> list[str]:
         return ["is no ONNX model: there is no graph in it"]
     if len(model.graph.node) > MOST_NODES:
         return [f"has {len(model.graph.node):,} nodes; {MOST_NODES:,} are allowed"]
+    if unreadable(model):
+        return ["has names or texts that are not UTF-8; export it anew"]
     found = list(chain(outside(model), frame(model), names(model.graph), operators(model), tensors(model.graph)))
     return found or list(chain(trees(model.graph), broken(model))) or list(divisions(model))
+
+
+def unreadable(message: Any) -> bool:
+    """Whether any text in a message is none: protobuf hands such out as bytes, and onnxruntime fails on them."""
+    for field, value in message.ListFields():
+        many = value if field.is_repeated else (value,)
+        if field.type == field.TYPE_MESSAGE and any(map(unreadable, many)):
+            return True
+        if field.type == field.TYPE_STRING and any(isinstance(text, bytes) for text in many):
+            return True
+    return False
 
 
 def outside(model: Any) -> Iterator[str]:
@@ -99,7 +114,7 @@ def names(graph: Any) -> Iterator[str]:
     if not outputs:
         yield "has no outputs"
     for what, given in (("inputs", inputs), ("outputs", outputs)):
-        for name in sorted({name for name in given if given.count(name) > 1}):
+        for name in sorted(name for name, times in Counter(given).items() if times > 1):
             yield f"has two {what} named {shown(name)}"
         for name in given:
             if not name or len(name) > LONGEST_NAME or not name.isprintable():
@@ -133,7 +148,9 @@ def tensors(graph: Any) -> Iterator[str]:
     """Tensors whose stated size is not that of the bytes they bring."""
     inside = [*graph.initializer, *(t for node in graph.node for a in node.attribute for t in held(a))]
     for tensor in inside:
-        if any(size < 0 for size in tensor.dims):
+        if len(tensor.dims) > MOST_DIMENSIONS:
+            yield f"tensor {shown(tensor.name)} has {len(tensor.dims):,} dimensions; {MOST_DIMENSIONS} are allowed"
+        elif any(size < 0 for size in tensor.dims):
             yield f"tensor {shown(tensor.name)} has a negative dimension"
         elif tensor.data_type != onnx.TensorProto.STRING and tensor.data_type not in BITS:
             yield f"tensor {shown(tensor.name)} is of a type that is not served"

@@ -28,7 +28,7 @@ def run(event: ObjectCreated, app: App) -> Submission | None:
         made_from=(scoring.link(event.key),),
         model=scoring.model,
         run=scoring.scoring,
-        noted={"handle": wanted.name, "at": event.at.isoformat()},
+        noted={"handle": wanted.name, "at": event.at.isoformat(), "time_limit_s": wanted.time_limit_s},
     )
 
     claim = app.write(keys.submission(event.key), claim)  # before the job, for one nobody claimed could end unseen

@@ -63,7 +63,7 @@ def agreed_contract(dataset: str, at: datetime, app: App) -> tuple[str, Contract
         app.alert(dataset, "contract head is broken", str(error), at)
         return None
     if head is None:
-        why = "its batches wait for one; describe the columns in Open Data Contract Standard YAML and apply it"
+        why = "its batches wait for one; describe the columns in Open Data Contract Standard YAML and publish it"
         app.alert(dataset, "has no data contract", why, at)
         return None
     try:

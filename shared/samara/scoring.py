@@ -10,9 +10,9 @@ The names of the classes, in the order of the columns of `probabilities`, stand 
 JSON list `classes`; without it they are 0, 1, …
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from samara.core import metrics
+from samara.core import metrics, strict
 from samara.core.records import Signature, Tensor
 from samara.errors import Rejected
 from samara.loading import first_line
@@ -28,6 +28,7 @@ from samara.loading import first_line
 ROWS = 10_000  # asked at once: bounds the memory that a graph's intermediate values need
 CLASSES = "classes"
 OUTPUTS = {"classification": ("label", "probabilities"), "regression": ("prediction",)}
+NUMBERS = {"classification": "f", "regression": "fiu"}  # the kinds of numbers that the last output may be of
 SINGLE = ("label", "prediction")  # outputs with one value for each row
 DATATYPES = {"tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(int64)": "INT64", "tensor(string)": "BYTES"}
 
@@ -104,6 +105,9 @@ def answers(loaded: Any, table: Any, task: str) -> Answers:
     if missing:
         raise Rejected("model", f"has no output named {' or '.join(sorted(missing))}", code="bad_signature")
     found = [np.concatenate(pieces) for pieces in zip(*answered(loaded, given, wanted), strict=True)]
+    if found[-1].dtype.kind not in NUMBERS[task]:
+        said = next(tensor(node).datatype for node in loaded.get_outputs() if node.name == wanted[-1])
+        raise Rejected("model", f"answers with {wanted[-1]} of {said}; answer with FP32", code="bad_signature")
     scores = found[-1].astype(np.float64) if task == "regression" else found[-1]
     if not np.isfinite(scores).all():
         rows = int((~np.isfinite(scores)).reshape(len(scores), -1).any(axis=1).sum())
@@ -143,16 +147,19 @@ def named_classes(loaded: Any, count: int) -> tuple[int | str, ...]:
     if written is None:
         return tuple(range(count))
     try:
-        names = json.loads(written)
-    except ValueError:
+        names = strict.value(written.encode(), CLASSES)
+    except Rejected:
         names = None
-    if not isinstance(names, list) or len(names) != count or not all(isinstance(n, (int, str)) for n in names):
-        raise Rejected("model", f"its metadata does not name its {count} classes", code="bad_signature")
+    if not isinstance(names, list) or not all(isinstance(n, (int, str)) for n in names) or len({*names}) != count:
+        why = f"its metadata does not name its {count} classes, each by a name of its own"
+        raise Rejected("model", why, code="bad_signature")
     return tuple(names)
 
 
 def measured(said: Answers, target: NDArray[Any]) -> dict[str, float]:
-    """The metrics of these answers against the truth."""
+    """The metrics of these answers against the truth, as far as they are numbers."""
     if said.labels is None:
-        return metrics.estimated(target, said.scores)
-    return metrics.classified(target, said.labels, said.scores, said.classes)
+        found = metrics.estimated(target, said.scores)
+    else:
+        found = metrics.classified(target, said.labels, said.scores, said.classes)
+    return {name: value for name, value in found.items() if isfinite(value)}

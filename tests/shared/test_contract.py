@@ -210,6 +210,18 @@ MISTAKES = {
         + "    quality: [{metric: duplicateValues, mustBe: 0, arguments: {properties: [abd]}}]",
         "did you mean abc?",
     ),
+    "arguments that are none": (
+        TABLE + "      - {name: a, logicalType: date, quality: [{metric: nullValues, mustBe: 0, arguments: true}]}",
+        "must be a mapping, not bool",
+    ),
+    "a bound beyond every number": (
+        TABLE + f"      - {{name: a, logicalType: number, logicalTypeOptions: {{minimum: {'9' * 400}}}}}",
+        "write a finite number",
+    ),
+    "a moment before the first day": (
+        TABLE + "      - {name: a, logicalType: timestamp, logicalTypeOptions: {minimum: '0001-01-01T00:00+14:00'}}",
+        "outside the years 1 to 9999",
+    ),
     "a truth value in words": (TABLE + "      - {name: a, logicalType: date, required: 'yes'}", "true or false"),
     "tabs": ("\tkind: x", "not YAML in line 1"),
     "anchors that explode": ("a: &a [x]\nb: [*a, *a]", "aliases"),
@@ -227,7 +239,7 @@ def test_a_mistake_is_told_with_its_place_and_the_way_out(text: str, says: str) 
 
 
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=5),
     max_leaves=12,
 )

@@ -52,6 +52,8 @@ def test_what_is_left_out_has_sensible_defaults() -> None:
         ({"drift": {"cooldown": -1}}, "drift.cooldown"),
         ({"features": ["hour", "hour"]}, "features"),
         ({"target": ""}, "target"),
+        ({"serve": None}, "serve: holds no settings; write each as name: value, or leave it out"),
+        ({"gates": {}}, "gates.metric: is missing"),
     ],
 )
 def test_what_is_wrong_is_said_where_it_is(changes: dict[str, object], words: str) -> None:
@@ -68,10 +70,21 @@ def test_parameters_are_what_json_can_say() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"[]", b"\xff\xfe", b"a: &x [1]\nb: *x\n", b"a:\n\t- b", b"[" * 100_000, b"!!python/object:os.system {}"],
+    [
+        b"",
+        b"[]",
+        b"\xff\xfe",
+        b"a: &x [1]\nb: *x\n",
+        b"a:\n\t- b",
+        b"[" * 100_000,
+        b"!!python/object:os.system {}",
+        b"!!timestamp x",
+        b"!!bool x",
+        b"!!int ''",
+    ],
 )
 def test_what_is_no_definition_is_refused(data: bytes) -> None:
-    with pytest.raises(Rejected):
+    with pytest.raises(Rejected, match=r"^model\.yaml: (not YAML|uses YAML aliases|is nested|holds no settings)"):
         parse(data)
 
 

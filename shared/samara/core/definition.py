@@ -100,7 +100,8 @@ class Ensemble(Section):
 
 class Gates(Section):
     """What a version must show before it goes live. `improves_by` is how much better than the champion, on the
-    same holdout, in the unit of `metric`; `parity` how far the exported graph may stray from the framework."""
+    same holdout, in the unit of `metric`; `parity` how far the exported graph may stray from the framework, in
+    estimates beyond 1 as a share of the largest."""
 
     metric: Metric
     at_least: float | None = None
@@ -213,15 +214,21 @@ class Definition(Section):
     serve: Serve = Serve()
 
 
+WAY_OUT = {
+    "extra_forbidden": "no such setting; is it a typing mistake?",
+    "missing": "is missing; say what it is",
+    "model_type": "holds no settings; write each as name: value, or leave it out",
+}  # where pydantic's words are about Python
+
+
 def parse(data: bytes, where: str = "model.yaml") -> Definition:
     """The definition in YAML, or `Rejected` with the place, what is wrong and the way out."""
     try:
         definition = Definition.model_validate(safely(data, where))
     except ValidationError as error:
         field, why = flaws.first(error)
-        if error.errors()[0]["type"] == "extra_forbidden":
-            why = "no such setting; is it a typing mistake?"
-        raise Rejected(f"{where}: {field}", why, code="bad_definition") from error
+        place = f"{where}: {field}" if field else where
+        raise Rejected(place, WAY_OUT.get(error.errors()[0]["type"], why), code="bad_definition") from error
     keys.named(definition.model, "model")
     keys.named(definition.dataset, "dataset")
     if definition.target in definition.features:
@@ -296,7 +303,7 @@ def safely(data: bytes, where: str) -> Any:
             if depth > DEEPEST_YAML:
                 raise Rejected(where, f"is nested more than {DEEPEST_YAML} levels deep", code="bad_yaml")
         return yaml.safe_load(data)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, AttributeError, LookupError) as error:  # the last two by tags
         place = getattr(error, "problem_mark", None)
         line = f" in line {place.line + 1}" if place else ""
         raise Rejected(where, f"not YAML{line}: {getattr(error, 'problem', None) or error}", code="bad_yaml") from error

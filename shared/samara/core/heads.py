@@ -50,7 +50,8 @@ class Head(BaseModel):
             head = cls.model_validate_json(data)
         except ValidationError as error:
             field, flaw = flaws.first(error)
-            why = f"not a {cls.__name__}: {field}: {flaw}; restore it from the bucket's object versions"
+            said = f"{field}: {flaw}" if field else flaw
+            why = f"holds no {cls.__name__}: {said}; restore it from the bucket's object versions"
             raise Rejected(key, why, code="bad_head") from error
         if not head.write_id:
             raise Rejected(key, "has no write_id, so it was edited by hand; use the samara commands", code="bad_head")

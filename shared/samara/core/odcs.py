@@ -239,11 +239,23 @@ def _formatted(name: Any, kind: Type, found: Mapping[str, Any], at: str) -> dict
 def _bound(value: Any, kind: Type, at: str) -> Bound:
     if kind in ("date", "timestamp"):
         return _instant(value, kind, at)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not finite(value):
         raise bad(at, f"is {value!r}; write a finite number")
     if abs(value) > 2**63 and kind == "integer":
         raise bad(at, "is beyond 64 bits")
     return value
+
+
+def finite(value: float) -> bool:
+    """Whether a number is one, and a float can hold it.
+
+    >>> finite(0.5), finite(float("nan")), finite(10**400)
+    (True, False, False)
+    """
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _instant(value: Any, kind: Type, at: str) -> date | datetime:
@@ -253,7 +265,10 @@ def _instant(value: Any, kind: Type, at: str) -> date | datetime:
     if kind == "date":
         return date.fromisoformat(text)
     read = datetime.fromisoformat(text)
-    return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+    try:
+        return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise bad(at, f"is {value!r}, which in UTC lies outside the years 1 to 9999") from error
 
 
 def _pattern(value: Any, at: str) -> str:
@@ -300,8 +315,9 @@ def _rule(body: Mapping[str, Any], at: str, column: str | None) -> Rule:
     if metric == "duplicateValues" and column is None:
         allowed = ("properties",)
     arguments = body.get("arguments") or {}
-    if not isinstance(arguments, dict) or any(name not in allowed for name in arguments):
-        wrong = next((str(name) for name in arguments if name not in allowed), str(arguments))
+    if not isinstance(arguments, dict):
+        raise bad(f"{at}.arguments", f"must be a mapping, not {type(arguments).__name__}")
+    for wrong in (str(name) for name in arguments if name not in allowed):
         usable = f"may have {', '.join(allowed)}" if allowed else "has none"
         raise bad(f"{at}.arguments", f"holds {wrong!r}; {metric} {usable}{nearest(wrong, allowed)}")
     if (metric == "rowCount") != (column is None) and not (metric == "duplicateValues" and column is None):

@@ -27,6 +27,14 @@ def test_what_was_woken_by_no_object_is_named_for_its_function(acting_as: Callab
     assert whole.read(Alert, keys.alert("drift", "drift Crashed")).subject == "drift"
 
 
+def test_what_is_no_text_is_told_all_the_same(acting_as: Callable[[str], App], whole: App, store: MemoryStore) -> None:
+    run(LOST._replace(subject="landing/\ud83d.csv", why="half of \udc4b"), acting_as("deadletter"))
+
+    (key,) = store.list(keys.ALERTS)
+    alert = whole.read(Alert, key)
+    assert (alert.subject, alert.why) == ("landing/?.csv", "half of ?")
+
+
 def test_delivered_twice_it_is_said_once(acting_as: Callable[[str], App], store: MemoryStore) -> None:
     run(LOST, acting_as("deadletter"))
     run(LOST, acting_as("deadletter"))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -85,6 +86,16 @@ def test_what_grows_without_bound_is_a_danger_though_nothing_in_it_looks_so() ->
 
 def test_what_never_ends_is_a_danger() -> None:
     assert handler.dangers(endless(), limit_s=0.5) == ["takes longer than 0.5 s, when it is loaded and asked once"]
+
+
+@pytest.mark.parametrize("size", [10**12, 2**62])
+def test_an_input_that_no_memory_holds_is_a_danger(size: int) -> None:
+    changed = onnx.ModelProto.FromString(failing())
+    changed.graph.input[0].type.tensor_type.shape.dim[1].dim_value = size
+
+    found = handler.dangers(changed.SerializeToString())
+
+    assert found == ["needs more memory than 1,024 MB, when it is loaded and asked once"]
 
 
 @pytest.mark.skipif(

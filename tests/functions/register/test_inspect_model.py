@@ -1,5 +1,6 @@
 """What a model's bytes give away before anybody loads it."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -211,6 +212,29 @@ def test_each_danger_is_named(change: Callable[[Any], None], words: str) -> None
     change(model)
 
     assert any(words in flaw for flaw in flaws(model.SerializeToString())), flaws(model.SerializeToString())
+
+
+def many_sizes(model: Any) -> None:
+    model.graph.initializer[0].dims[:] = [2**62] * 1_000_000
+
+
+def many_inputs(model: Any) -> None:
+    model.graph.input.extend([model.graph.input[0]] * 100_000)
+
+
+@pytest.mark.parametrize(("change", "words"), [(many_sizes, "1,000,000 dimensions"), (many_inputs, "two inputs")])
+def test_a_danger_is_named_however_often_it_is_there(change: Callable[[Any], None], words: str) -> None:
+    model = plain()
+    change(model)
+    started = time.monotonic()
+
+    assert any(words in flaw for flaw in flaws(model.SerializeToString()))
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("text", [b"Add", b"plain", b"x", b"y", b"one", b"add"])
+def test_names_that_are_no_text_are_refused(text: bytes) -> None:
+    assert flaws(WHOLE.replace(text, b"\xff" * len(text))) == ["has names or texts that are not UTF-8; export it anew"]
 
 
 def divided(operator: str, kind: int, divisor: int | None) -> bytes:

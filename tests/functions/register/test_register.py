@@ -8,9 +8,11 @@ import onnx
 import pytest
 
 from functions.register import handler
+from functions.register.gates import improvement
 from samara.app import App
 from samara.core import keys
 from samara.core.aliases import Aliases
+from samara.core.definition import Gates
 from samara.core.profile import Profile
 from samara.core.records import Alert, Gate, ModelVersion, Result, Tensor
 from samara.events import ObjectCreated
@@ -128,6 +130,71 @@ def test_better_by_less_than_asked_is_not_enough(bench: Bench, acting_as: Acting
 
     assert [gate.name for gate in failed(version)] == ["improvement"]
     assert "by at least 0.9" in failed(version)[0].why
+
+
+def test_better_by_just_as_much_as_asked_is_enough() -> None:
+    asked = Gates(metric="accuracy", improves_by=0.1)
+
+    assert improvement(asked, {"accuracy": 0.9}, 1, {"accuracy": 0.8}).passed
+    assert not improvement(asked, {"accuracy": 0.8999}, 1, {"accuracy": 0.8}).passed
+
+
+def test_an_outlier_in_the_held_out_rows_does_not_keep_a_model_from_being_registered(
+    bench: Bench, acting_as: Acting
+) -> None:
+    table = coins()
+    price = [*[float(weight) for weight in table["weight"].to_pylist()[:-1]], 1e200]
+    table = table.set_column(table.schema.get_field_index("real"), "real", [price])
+    code = "from sklearn.linear_model import LinearRegression\n\n\ndef train(table, *, features, target, seed):\n"
+    code += "    return LinearRegression().fit(table.select(features), table[target].to_numpy())"
+    bench.publish(code, task="regression", features=["weight"], gates={"metric": "mae"})
+    bench.accept(table)
+
+    version = registered(bench, acting_as, bench.result())
+
+    assert version.sound
+    assert version.metrics["rmse"] == pytest.approx(1e200 / 60**0.5)
+
+
+def as_integers(model: Any) -> None:
+    """Probabilities of 0 and 1, in whole numbers."""
+    graph = model.graph
+    for node in graph.node:
+        node.output[:] = ["shares" if name == "probabilities" else name for name in node.output]
+    graph.node.append(onnx.helper.make_node("Cast", ["shares"], ["probabilities"], to=onnx.TensorProto.INT64))
+    graph.output[1].type.tensor_type.elem_type = onnx.TensorProto.INT64
+
+
+def classes(text: str) -> Callable[[Any], None]:
+    def change(model: Any) -> None:
+        onnx.helper.set_model_props(model, {"classes": text})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (as_integers, "answers with probabilities of INT64; answer with FP32"),
+        (classes("[" * 100_000), "does not name its 2 classes"),
+        (classes(r'["tin", "\ud800"]'), "does not name its 2 classes"),
+        (classes("[1, 1]"), "does not name its 2 classes"),
+    ],
+    ids=["integers", "nested", "half a letter", "twins"],
+)
+def test_a_model_whose_answers_cannot_be_read_is_not_served(
+    change: Callable[[Any], None], words: str, bench: Bench, acting_as: Acting
+) -> None:
+    bench.publish()
+    bench.accept()
+    result = bench.result()
+    model = onnx.ModelProto.FromString(bench.whole.blob(str(result.artifact)))
+    change(model)
+
+    version = registered(bench, acting_as, forged(bench, result, artifact=bench.whole.keep(model.SerializeToString())))
+
+    assert not version.sound
+    assert words in "; ".join(gate.why for gate in failed(version))
 
 
 def test_a_champion_that_cannot_answer_the_new_rows_is_left_to_a_person(bench: Bench, acting_as: Acting) -> None:
