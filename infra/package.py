@@ -24,6 +24,7 @@ from infra import archive, dists, hosts, proof
 from infra.archive import Entry
 from infra.dists import ROOT, Part, Target
 from infra.proof import VENDORED
+from samara.app import PACKED, code_digest
 from samara.catalogue import named, submitter
 from samara.errors import Misconfigured, SamaraError
 
@@ -115,7 +116,7 @@ def folder(target: Target, out: Path) -> Path:
 
 @cache
 def code(compiler: str) -> tuple[Entry, ...]:
-    """Our own: every file that `samara.app.code_digest` sees, and its bytecode."""
+    """Our own: every file that `samara.app.code_digest` sees, its bytecode, and what that digest is."""
     with tempfile.TemporaryDirectory(prefix="samara-part-") as name:
         for home, source in (("samara", ROOT / "shared/samara"), ("functions", ROOT / "functions")):
             for path in source.rglob("*"):
@@ -124,6 +125,7 @@ def code(compiler: str) -> tuple[Entry, ...]:
                     copy.parent.mkdir(parents=True, exist_ok=True)
                     copy.write_bytes(path.read_bytes())
         dists.compiled(Path(name), compiler)
+        (Path(name) / "samara" / PACKED).write_text(code_digest())
         return tuple(archive.entries(Path(name)))
 
 

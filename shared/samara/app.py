@@ -27,10 +27,14 @@ if TYPE_CHECKING:  # whoever reads records imports them; an answer needs none of
     from samara.core.heads import Head
     from samara.core.records import Record
 
-AnyRecord = TypeVar("AnyRecord", bound="Record")
-AnyHead = TypeVar("AnyHead", bound="Head")
+    AnyRecord = TypeVar("AnyRecord", bound=Record)
+    AnyHead = TypeVar("AnyHead", bound=Head)
+else:  # a bound by name has typing compile it, for which Python makes a hundred classes
+    AnyRecord, AnyHead = TypeVar("AnyRecord"), TypeVar("AnyHead")
 ATTEMPTS = 100  # to swap one head: more writers than that at once is a mistake worth hearing of
 CHUNK = 1 << 20
+PIECE = 64 << 10  # bytes: more than nearly every file of code has
+PACKED = "code.sha256"  # in a package, the digest of its code
 
 
 class App(NamedTuple):
@@ -198,7 +202,11 @@ class App(NamedTuple):
             self.store.replace(key, data, version)
 
     def alert(self, subject: str, what: str, why: str, at: datetime) -> None:
-        """Say once what a person should hear. Who alerts need not be able to read alerts."""
+        """Say once what a person should hear. Who alerts need not be able to read alerts.
+
+        What is told may be a stranger's: half a character in it is shown as a question mark.
+        """
+        subject, what, why = [text.encode(errors="replace").decode() for text in (subject, what, why)]
         alert = body("Alert", self.maker, subject=subject, what=what, why=why, noted={"at": at.isoformat()})
         with suppress(Conflict):  # said before
             self.store.create(keys.alert(subject, what), seal(alert)[0])
@@ -229,18 +237,30 @@ def copied(source: BinaryIO, target: BinaryIO) -> str:
 
 @cache
 def code_digest() -> str:
-    """The digest of the code that runs: every file of `samara` and `functions`, by name and content."""
+    """The digest of the code that runs: every file of `samara` and `functions`, by name and content.
+
+    A package says it itself: in a cloud nobody alters it, and each file is fetched when it is first read.
+    """
     here = Path(__file__).parent
+    if (packed := here / PACKED).is_file():
+        return packed.read_text()
     beside = (here.parent / "functions", here.parents[1] / "functions")  # installed, and in a checkout
     roots = [here, *(root for root in beside if root.is_dir())]
     return digest(canonical({name: found for root in roots for name, found in files_below(str(root), root.name)}))
 
 
 def files_below(folder: str, name: str) -> Iterator[tuple[str, str]]:
-    """The name and the digest of every file, in no order. Each start waits for this, so it does without pathlib."""
+    """The name and the digest of every file, in no order. Each start waits for this, so it opens files as the system
+    does."""
     for entry in os.scandir(folder):
         if entry.is_file():
-            with open(entry.path, "rb") as file:  # noqa: PTH123  # as said
-                yield f"{name}/{entry.name}", digest(file.read())
+            seen, file = hashlib.sha256(), os.open(entry.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            try:
+                while len(piece := os.read(file, PIECE)) == PIECE:
+                    seen.update(piece)
+            finally:
+                os.close(file)
+            seen.update(piece)
+            yield f"{name}/{entry.name}", seen.hexdigest()
         elif entry.is_dir(follow_symlinks=False) and entry.name != "__pycache__":
             yield from files_below(entry.path, f"{name}/{entry.name}")

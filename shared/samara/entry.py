@@ -65,16 +65,14 @@ class Handler(NamedTuple, Generic[E]):
     def __call__(self, event: Event, app: App) -> Any:
         if not isinstance(event, self.takes):
             raise Misconfigured(app.maker.function, f"is not woken by {type(event).__name__}")
-        started, failed = time.perf_counter(), None
+        started = time.perf_counter()
         try:
-            return self.run(event, app)  # type: ignore[arg-type]  # checked against `takes` above
+            found = self.run(event, app)  # type: ignore[arg-type]  # checked against `takes` above
         except BaseException as error:
-            failed = error
+            tell(event, app, started, error)
             raise
-        finally:
-            said = {"function": app.maker.function, **subject(event), **outcome(event, failed)}
-            took_ms = round((time.perf_counter() - started) * 1000, 1)
-            log.log(level(said["outcome"]), Line({**said, "ms": took_ms, **cold()}))
+        tell(event, app, started)
+        return found
 
     def answers(self, requests: Sequence[HttpRequest], app: App) -> list[HttpResponse]:
         """The responses to requests that came together, with one line of log for all of them."""
@@ -89,6 +87,13 @@ class Handler(NamedTuple, Generic[E]):
             said = {"function": app.maker.function, "requests": len(requests), "outcome": came, "status": worst}
             log.log(level(came), Line({**said, "ms": took_ms, **cold()}))
         return responses
+
+
+def tell(event: Event, app: App, started: float, error: BaseException | None = None) -> None:
+    """The line of log for one event."""
+    said = {"function": app.maker.function, **subject(event), **outcome(event, error)}
+    took_ms = round((time.perf_counter() - started) * 1000, 1)
+    log.log(level(said["outcome"]), Line({**said, "ms": took_ms, **cold()}))
 
 
 def on_object_created(run: Callable[[ObjectCreated, App], Any]) -> Handler[ObjectCreated]:
@@ -135,14 +140,14 @@ def subject(event: Event) -> dict[str, str]:
 
 
 TRACES = (
-    ("traceparent", re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")),  # W3C's
-    ("x-cloud-trace-context", re.compile(r"([0-9a-f]{32})(?:/.*)?")),  # Google's
+    ("traceparent", r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}"),  # W3C's
+    ("x-cloud-trace-context", r"([0-9a-f]{32})(?:/.*)?"),  # Google's
 )
 
 
 def trace(request: HttpRequest) -> dict[str, str]:
     for header, form in TRACES:
-        if (said := request.headers.get(header)) and (found := form.fullmatch(said)):
+        if (said := request.headers.get(header)) and (found := re.fullmatch(form, said)):
             return {"trace": found[1]}
     return {}
 
@@ -229,11 +234,21 @@ def refusal(status: int, code: str, why: str, headers: dict[str, str] | None = N
 
 def refused(error: SamaraError) -> HttpResponse:
     """An error as a response. What is the deployment's fault is logged, not told to strangers."""
+    forget_frames(error)
     status, code = refused_with(error)
     if status >= 500 and code not in BY_CODE:
         log.error(json.dumps({"refused": type(error).__name__, "why": str(error)}))
         return refusal(status, code, "the service cannot answer just now; its log says why")
     return refusal(status, code, str(error))
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let go of the frames that an error came through. They hold the request, which may hold the error: with them, no
+    body of what is refused would be freed before somebody looks for garbage."""
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
 
 
 def refused_with(error: SamaraError) -> tuple[int, str]:

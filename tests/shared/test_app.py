@@ -292,7 +292,7 @@ def test_a_head_that_cannot_be_written_is_unavailable_in_the_end(whole: App, mon
     ("damage", "why"),
     [
         (b"{}", "no write_id"),
-        (b"", "not a Aliases"),
+        (b"", "holds no Aliases"),
         (b'{"champion":"v1"}', "champion"),
         (b'{"champoin":1}', "champoin"),
     ],
@@ -314,6 +314,14 @@ def test_everyone_signs_with_their_own_name(whole: App, acting_as: Callable[[str
 def test_the_code_that_runs_has_a_digest_that_does_not_depend_on_the_process() -> None:
     assert len(apps.code_digest()) == 64
     assert apps.code_digest.__wrapped__() == apps.code_digest()
+
+
+@pytest.mark.parametrize("size", [0, 1, apps.PIECE - 1, apps.PIECE, apps.PIECE + 1, 3 * apps.PIECE])
+def test_files_of_code_are_digested_whole(tmp_path: Path, size: int) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below/code.py").write_bytes(b"x" * size)
+
+    assert dict(apps.files_below(str(tmp_path), "a")) == {"a/below/code.py": digest(b"x" * size)}
 
 
 def alter(store: MemoryStore, key: str, old: bytes, new: bytes) -> None:
