@@ -134,6 +134,7 @@ class ModelStatus:
     failed: int
     pending: int
     drift: str
+    problem: str = ""
 
 
 def datasets(app: App) -> list[DatasetStatus]:
@@ -176,7 +177,11 @@ def models(app: App) -> list[ModelStatus]:
 
 
 def model_status(app: App, model: str) -> ModelStatus:
-    head = app.find_head(Aliases, keys.aliases(model)) or Aliases()
+    head, problem = Aliases(), ""
+    try:
+        head = app.find_head(Aliases, keys.aliases(model)) or head
+    except Rejected as error:  # which must not hide the other models
+        problem = str(error)
     runs = list(app.store.list(f"{keys.RUNS}{model}/"))
     results = list(sound(app, Result, app.store.list(f"{keys.RESULTS}{model}/")))
     reports = reversed(list(app.store.list(f"{keys.DRIFT}{model}/")))
@@ -190,6 +195,7 @@ def model_status(app: App, model: str) -> ModelStatus:
         failed=sum(result.status == "failed" for result in results),
         pending=len(runs) - len(results),
         drift=f"{latest.window} {latest.verdict}" if latest else "no window yet",
+        problem=problem,
     )
 
 

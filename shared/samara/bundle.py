@@ -5,6 +5,7 @@ of the bucket is unpacked as if a stranger had packed it.
 """
 
 import io
+import os
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -37,12 +38,19 @@ def pack(folder: Path) -> bytes:
 
 def sources(folder: Path) -> Iterator[Path]:
     """The files a bundle holds, in the order of their names."""
-    for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
-        inside = path.relative_to(folder)
-        hidden = any(part.startswith(".") or part == "__pycache__" for part in inside.parts)
-        linked = any((folder / parent).is_symlink() for parent in (inside, *inside.parents))
-        if path.suffix in SOURCES and not hidden and not linked and path.is_file():
+    found: list[Path] = []
+    for above, folders, names in os.walk(folder, onerror=unless_forbidden):  # which enters no folder that is a link
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
+        found += [Path(above, name) for name in names if not name.startswith(".")]
+    for path in sorted(found, key=lambda path: path.relative_to(folder).as_posix()):
+        if path.suffix in SOURCES and path.is_file() and not path.is_symlink():
             yield path
+
+
+def unless_forbidden(error: OSError) -> None:
+    """A folder that we may not look into holds nothing of ours; any other trouble would leave code behind."""
+    if not isinstance(error, PermissionError):
+        raise error
 
 
 def unpack(data: bytes, folder: Path) -> None:

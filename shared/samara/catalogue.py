@@ -92,7 +92,12 @@ def load(where: str = "functions.catalogue") -> Catalogue:
 
     Samara never imports the functions it runs: this name is the one thread from here to there.
     """
-    catalogue: Catalogue = importlib.import_module(where).CATALOGUE
+    try:
+        catalogue: Catalogue = importlib.import_module(where).CATALOGUE
+    except ModuleNotFoundError as error:
+        if not f"{where}.".startswith(f"{error.name}."):  # it is there, and lacks something itself
+            raise
+        raise Misconfigured(where, "no such module; SAMARA_CATALOGUE names the one that lists the functions") from error
     check(catalogue)
     return catalogue
 

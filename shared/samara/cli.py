@@ -1,8 +1,9 @@
 """The command line: each command says what it does, does it through `samara.admin`, and shows what came of it."""
 
+import errno
 import getpass
-import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -24,7 +25,10 @@ R = TypeVar("R")
 
 
 class Friendly(click.Group):
-    """Turns our errors into one line and an exit code: 1 for what cannot be, 2 for what lost a race."""
+    """Turns our errors into one line and an exit code: 1 for what cannot be, 2 for what lost a race.
+
+    And the file system's: a folder that may not be written, a full disk.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -32,6 +36,12 @@ class Friendly(click.Group):
         except SamaraError as error:
             click.echo(f"{click.style('✗', fg='red')} {error}", err=True)
             ctx.exit(2 if isinstance(error, Conflict) else 1)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read what we said has gone: click ends without a word
+                raise
+            said = f"{error.filename or 'this machine'}: the file system says: {error.strerror or error}"
+            click.echo(f"{click.style('✗', fg='red')} {said}", err=True)
+            ctx.exit(1)
 
 
 @click.group(cls=Friendly, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -54,6 +64,14 @@ def main(ctx: click.Context, home: Path | None) -> None:
     ctx.obj = settings._replace(home=(found or Path(HOME)).absolute())
 
 
+def whoever() -> str:
+    """Who gives the command, for the record. In a container a user may be a number without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 def in_project(function: Callable[..., R]) -> Callable[..., R]:
     """Gives a command the settings of a home that exists, or of a cloud, or says how to get one."""
 
@@ -70,7 +88,7 @@ def existing(settings: Settings) -> Settings:
     """These settings, or `NotFound` where there is no home yet. A cloud's bucket tells for itself."""
     if settings.provider == "local" and not settings.bucket.is_dir():
         raise NotFound(
-            str(settings.home),
+            settings.store or str(settings.home),
             "no samara project here; make one with `samara init`, or see `samara demo`. For a bucket in a cloud, "
             "set SAMARA_STORE to its address",
         )
@@ -108,7 +126,7 @@ def init(
     for path in written:
         click.echo(f"  {click.style('+', fg='green')} {path}")
     if folder:
-        click.echo(f"\nNext:  cd {folder} && samara dev")
+        click.echo(f"\nNext:  cd {shlex.quote(str(folder))} && samara dev")
     if cloud:
         click.echo(f"\nNext:  make infra && cd {stacks.INFRA} && pulumi stack init {stack or cloud} && pulumi up")
 
@@ -160,14 +178,17 @@ def serve(settings: Settings, host: str, port: int, models: tuple[str, ...], fun
 @main.command()
 @click.option("--keep/--no-keep", default=None, help="Go on serving the dashboard afterwards. Default: in a terminal.")
 @click.option("--months", default=9, show_default=True, type=click.IntRange(1, 12), help="How far into 2013.")
-@click.pass_obj
-def demo(settings: Settings, keep: bool | None, months: int) -> None:
+@click.pass_context
+def demo(ctx: click.Context, keep: bool | None, months: int) -> None:
     """Run the whole loop on real data: every flight out of New York in 2013, month by month.
 
-    Takes about a minute and leaves a project you can look into and ask `samara why` about.
+    Takes about a minute and leaves a project you can look into and ask `samara why` about. It lives in this folder,
+    whatever project there is above, unless --home or SAMARA_HOME says where.
     """
     from samara import demo as story
 
+    home = ctx.find_root().params["home"] or from_environment().home
+    settings = ctx.obj._replace(home=home.absolute())
     with stoppable() as stopped:
         story.run(settings, stopped, keep=sys.stdout.isatty() if keep is None else keep, months=months)
 
@@ -219,8 +240,10 @@ def publish(settings: Settings, folder: Path, check: bool) -> None:
     from samara import app, project
 
     found = project.read(folder)
+    if not found.contracts:
+        raise NotFound(str(folder), f"holds no {project.CONTRACTS}, so nothing to publish; name a project's folder")
     if check:
-        said = [f"{', '.join([*found.contracts, *found.definitions]) or 'nothing to publish'}: in order"]
+        said = [f"{', '.join([*found.contracts, *found.definitions])}: in order"]
     else:
         said = project.publish(found, app.build(existing(settings)))
     for what in said or ["nothing new"]:
@@ -262,7 +285,7 @@ def score(
     from samara import app, console
 
     answer = console.ask_for_scores(settings, model, dataset, batch, version, again=again)
-    if (wait or out) and not console.wait_for_scores(app.build(settings), answer, out):
+    if (wait or out) and not console.wait_for_scores(app.build(settings), settings, answer, out):
         raise click.exceptions.Exit(1)
 
 
@@ -278,7 +301,7 @@ def promote(settings: Settings, model: str, version: int, expect: int | None) ->
     """
     from samara import admin, app
 
-    at, by = datetime.now(UTC), getpass.getuser()
+    at, by = datetime.now(UTC), whoever()
     head = admin.promote(app.build(settings), model, version, expect=expect, at=at, by=by)
     click.echo(f"{click.style('✓', fg='green')} {model}: champion v{head.champion}, move {len(head.moves)}")
 
@@ -295,7 +318,7 @@ def route(settings: Settings, model: str, shares: tuple[str, ...]) -> None:
     from samara import admin, app
     from samara.core.aliases import shares as shares_in_words
 
-    head = admin.route(app.build(settings), model, share_of(shares), at=datetime.now(UTC), by=getpass.getuser())
+    head = admin.route(app.build(settings), model, share_of(shares), at=datetime.now(UTC), by=whoever())
     said = shares_in_words(head.weights) or f"v{head.champion} all"
     click.echo(f"{click.style('✓', fg='green')} {model}: {said}, move {len(head.moves)}")
 
@@ -315,7 +338,7 @@ def shadow(settings: Settings, model: str, version: int | None) -> None:
     """Ask VERSION of MODEL each hour what others answered, and compare; without VERSION, stop."""
     from samara import admin, app
 
-    head = admin.shadow(app.build(settings), model, version, at=datetime.now(UTC), by=getpass.getuser())
+    head = admin.shadow(app.build(settings), model, version, at=datetime.now(UTC), by=whoever())
     said = f"v{head.shadow} is the shadow" if head.shadow else "no shadow"
     click.echo(f"{click.style('✓', fg='green')} {model}: {said}, move {len(head.moves)}")
 
@@ -327,7 +350,7 @@ def rollback(settings: Settings, model: str) -> None:
     """Make the champion before this one champion again."""
     from samara import admin, app
 
-    head = admin.rollback(app.build(settings), model, at=datetime.now(UTC), by=getpass.getuser())
+    head = admin.rollback(app.build(settings), model, at=datetime.now(UTC), by=whoever())
     click.echo(f"{click.style('✓', fg='green')} {model}: champion v{head.champion}, move {len(head.moves)}")
 
 
@@ -391,7 +414,7 @@ def cost(idle: bool, stack: str | None, file: BinaryIO | None) -> None:  # noqa:
 
     if (stack is None) == (file is None):
         raise click.UsageError("Name a --stack, or a FILE that Pulumi wrote.")
-    resources = stacks.planned(stack) if stack else json.load(cast("BinaryIO", file))
+    resources = stacks.planned(stack) if stack else costs.read(cast("BinaryIO", file).read())
     if not console.charges(costs.idle(costs.exported(resources))):
         raise click.exceptions.Exit(1)
 

@@ -7,10 +7,12 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.live import Live
@@ -18,7 +20,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from samara import admin, catalogue, costs, project
+from samara import admin, bundle, catalogue, costs, project
 from samara.app import App, build
 from samara.conformance import Verdict
 from samara.core import keys, lineage
@@ -34,6 +36,7 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False)
 FINE, WRONG = Text("✓", style="green"), Text("✗", style="red")
 LOOK_S = 0.5  # between two looks whether a scoring is done
+LOOKS = 10  # and then one whether anybody still works on it
 PUBLISH_S = 1.0  # between two looks at the project's files
 
 
@@ -49,24 +52,19 @@ def republish(folder: Path, running: Platform, stopped: threading.Event) -> None
     """Publish the project now and whenever it changes, until stopped. What is wrong with it is said once."""
     complaint, seen = "", None
     while not stopped.is_set():
-        looks = {path: path.stat().st_mtime_ns for path in sources(folder)}
-        if looks != seen:
-            seen = looks
-            try:
+        try:
+            looks = {path: path.stat().st_mtime_ns for path in bundle.sources(folder)}
+            if looks != seen or complaint:  # what stood in the way may be gone without any change of the project
+                seen = looks
                 for change in project.publish(project.read(folder), running.app):
                     err.print(f"  published {change}")
                 running.tick(running.clock())
                 complaint = ""
-            except SamaraError as error:
-                if str(error) != complaint:
-                    err.print(Text.assemble(WRONG, f" not published: {error}"))
-                complaint = str(error)
+        except (SamaraError, OSError) as error:  # a file may be gone, or not for us to read, when we come to it
+            if str(error) != complaint:
+                err.print(Text.assemble(WRONG, f" not published: {error}"))
+            complaint = str(error)
         stopped.wait(PUBLISH_S)
-
-
-def sources(folder: Path) -> Iterator[Path]:
-    for pattern in (project.CONTRACTS, project.MODELS, "*.py"):
-        yield from (path for path in folder.glob(pattern) if path.is_file())
 
 
 def status(app: App, settings: Settings) -> None:
@@ -84,11 +82,15 @@ def status(app: App, settings: Settings) -> None:
 
 def show_models(models: Iterable[admin.ModelStatus]) -> None:
     shown = table("model", "champion", "challenger", "versions", "runs", "failed", "running", "last drift window")
+    models = list(models)
     for item in models:
         aliases = (f"v{item.champion}" if item.champion else "–", f"v{item.challenger}" if item.challenger else "–")
         counts = (item.versions, item.runs, item.failed, item.pending)
         shown.add_row(Text(item.name), *aliases, *map(str, counts), Text(item.drift))
     out.print(shown)
+    for item in models:
+        if item.problem:
+            out.print(Text.assemble(WRONG, f" {item.problem}"))
 
 
 def models(app: App, model: str | None) -> None:
@@ -190,7 +192,8 @@ def platform_address(settings: Settings) -> str | None:
 
 def ask_for_training(settings: Settings, model: str, reason: str) -> None:
     body = json.dumps({"why": reason} if reason else {}).encode()
-    answer = (asked_here if settings.provider == "local" else decided_here)(settings, f"/train/{model}", body)
+    path = f"/train/{keys.named(model, 'model')}"
+    answer = (asked_here if settings.provider == "local" else decided_here)(settings, path, body)
     if "error" in answer:
         raise Rejected(model, answer["error"])
     said = f" run {answer['run']} of {model} is on its way; `samara models {model}` shows it"
@@ -207,7 +210,8 @@ def ask_for_scores(
     """Have a batch answered. Gives where that stands, as `predict` tells it."""
     wanted: dict[str, Any] = {"dataset": dataset or admin.dataset_of(build(settings), model), "again": again}
     wanted |= {"batch": batch} if batch else {}
-    path = f"/v2/models/{keys.named(model, 'model')}{f'/versions/{version}' if version else ''}/batch"
+    which = f"/versions/{quote(version, safe='')}" if version else ""
+    path = f"/v2/models/{keys.named(model, 'model')}{which}/batch"
     answer = (asked_here if settings.provider == "local" else decided_here)(settings, path, json.dumps(wanted).encode())
     if "error" in answer:
         raise Rejected(model, answer["error"])
@@ -216,12 +220,17 @@ def ask_for_scores(
     return answer
 
 
-def wait_for_scores(app: App, answer: dict[str, Any], folder: Path | None) -> bool:
+def wait_for_scores(app: App, settings: Settings, answer: dict[str, Any], folder: Path | None) -> bool:
     """Show how long it takes until a scoring is done, and what came of it. Whether it succeeded."""
+    looks = 0
     said = TextColumn("answering {task.total:,} rows")
     with Progress(SpinnerColumn(), said, TimeElapsedColumn(), console=err, transient=True) as progress:
         progress.add_task("", total=answer["asked_rows"])
         while (scores := app.find(Scores, answer["scores"])) is None:
+            looks += 1
+            if settings.provider == "local" and not looks % LOOKS and platform_address(settings) is None:
+                why = "the platform has stopped; `samara dev` goes on with it, and the same command waits for it"
+                raise Unavailable(f"scoring {answer['scoring']}", why)
             time.sleep(LOOK_S)
     if scores.status == "failed":
         out.print(Text.assemble(WRONG, f" failed: {scores.why}; --again has it tried once more"))
@@ -261,6 +270,8 @@ def asked_here(settings: Settings, path: str, body: bytes) -> dict[str, Any]:
             answer: dict[str, Any] = json.load(reply)
     except urllib.error.HTTPError as error:
         answer = json.load(error)
+    except (OSError, HTTPException) as error:
+        raise Unavailable(address, "stopped answering; look at `samara status`, then ask again") from error
     return answer
 
 

@@ -5,6 +5,7 @@ In US dollars a month, of the dearest of the usual regions, from the clouds' pub
 unknown, never free.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from samara.errors import Rejected
 Inputs = Mapping[str, Any]
 Price = tuple[float, str]
 HOURS = 730  # of a month, as the clouds count
+GIVE = "give what pulumi stack export or pulumi preview --json wrote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +38,30 @@ def exported(written: Any) -> list[tuple[str, str, Inputs]]:
 
     Also in a plain list of such resources.
     """
-    return [
-        (one["type"], one["urn"].rsplit("::", 1)[-1], one.get("inputs") or {})
-        for one in _listed(written)
-        if one.get("urn") and not one["type"].startswith(("pulumi:", "samara:"))
-    ]
+    try:
+        return [
+            (one["type"], one["urn"].rsplit("::", 1)[-1], one.get("inputs") or {})
+            for one in _listed(written)
+            if one.get("urn") and not one["type"].startswith(("pulumi:", "samara:"))
+        ]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise Rejected("this JSON", f"lists no resources; {GIVE}") from error
+
+
+def read(data: bytes) -> Any:
+    """What Pulumi wrote, or `Rejected` where it is no JSON at all."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Rejected("this file", f"is not JSON; {GIVE}") from error
 
 
 def _listed(written: Any) -> Sequence[Mapping[str, Any]]:
     if isinstance(written, list):
         return written
-    try:
-        if "steps" in written:
-            return [step["newState"] for step in written["steps"] if "newState" in step]
-        found: Sequence[Mapping[str, Any]] = written["deployment"]["resources"]
-    except (KeyError, TypeError) as error:
-        why = "lists no resources; give what pulumi stack export or pulumi preview --json wrote"
-        raise Rejected("this JSON", why) from error
+    if "steps" in written:
+        return [step["newState"] for step in written["steps"] if "newState" in step]
+    found: Sequence[Mapping[str, Any]] = written["deployment"]["resources"]
     return found
 
 

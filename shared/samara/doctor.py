@@ -9,11 +9,18 @@ from dataclasses import dataclass
 
 from samara import app, catalogue, conformance, project
 from samara.core import keys, records
+from samara.core.aliases import Aliases
+from samara.core.heads import ContractHead, Head, ModelHead
 from samara.errors import Misconfigured, NotFound, SamaraError
 from samara.ports import ObjectStore
 from samara.settings import Settings
 
 PACKAGES = ("pyarrow", "numpy", "onnx", "onnxruntime", "sklearn", "skl2onnx", "httptools", "jinja2")
+HEADS: dict[str, type[Head]] = {
+    keys.ALIASES: Aliases,
+    f"{keys.CONFIG}contracts/": ContractHead,
+    f"{keys.CONFIG}models/": ModelHead,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +44,14 @@ def run(settings: Settings) -> Iterator[Finding]:
     yield checked("store", lambda: promises(whole.store))
     yield checked("project", lambda: published(settings))
     yield checked("records", lambda: readable(whole))
+    yield checked("heads", lambda: standing(whole))
     yield alerts(whole)
 
 
 def checked(subject: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, True, check())
-    except SamaraError as error:
+    except (SamaraError, OSError) as error:
         return Finding(subject, False, str(error))
 
 
@@ -95,8 +103,21 @@ def readable(whole: app.App) -> str:
     return f"{count} records, every digest as it should be"
 
 
+def standing(whole: app.App) -> str:
+    """Reads what says which version is live, and which contract and definition hold; a broken one is named."""
+    count = 0
+    for topic, kind in HEADS.items():
+        for key in whole.store.list(topic):
+            whole.find_head(kind, key)
+            count += 1
+    return f"{count} of them, each as it should be"
+
+
 def alerts(whole: app.App) -> Finding:
-    found = [records.Alert.read(whole.store.get(key).data, key) for key in whole.store.list(keys.ALERTS)]
+    try:
+        found = [records.Alert.read(whole.store.get(key).data, key) for key in whole.store.list(keys.ALERTS)]
+    except SamaraError as error:
+        return Finding("alerts", False, str(error))
     if not found:
         return Finding("alerts", True, "none")
     last = found[-1]

@@ -31,19 +31,24 @@ class Project:
 def read(folder: Path) -> Project:
     """The project in `folder`, or `Rejected` when it contradicts itself."""
     contracts: dict[str, tuple[Contract, bytes]] = {}
-    for path in sorted(folder.glob(CONTRACTS)):
+    for path in files(folder, CONTRACTS):
         parsed = odcs.parse(path.read_bytes(), path.name)
         if parsed.dataset in contracts:
             raise Rejected(path.name, f"is a second contract for {parsed.dataset!r}; keep one", code="two_contracts")
         contracts[parsed.dataset] = (parsed, path.read_bytes())
     definitions: dict[str, tuple[Definition, bytes]] = {}
-    for path in sorted(folder.glob(MODELS)):
+    for path in files(folder, MODELS):
         found = definition.parse(path.read_bytes(), path.name)
         if found.model in definitions:
             raise Rejected(path.name, f"defines {found.model!r} a second time; keep one", code="two_models")
         agree(found, contracts, folder, path.name)
         definitions[found.model] = (found, path.read_bytes())
     return Project(folder, contracts, definitions)
+
+
+def files(folder: Path, pattern: str) -> list[Path]:
+    """The files of that name, but for hidden ones: editors keep locks and copies under such names."""
+    return [path for path in sorted(folder.glob(pattern)) if path.is_file() and not path.name.startswith(".")]
 
 
 def agree(found: Definition, contracts: dict[str, tuple[Contract, bytes]], folder: Path, where: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from textwrap import dedent
@@ -30,6 +31,8 @@ def create(cloud: str, stack: str, region: str | None, infra: Path = INFRA) -> P
     if not (infra / "Pulumi.yaml").is_file():
         why = "is not there: what deploys is part of Samara's sources; clone the repository and run `samara init` in it"
         raise Rejected(str(infra), why, code="no_infra")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", stack):
+        raise Rejected(stack, "not the name of a stack; use letters, digits, -, _ and .", code="bad_name")
     path = infra / f"Pulumi.{stack}.yaml"
     try:
         with path.open("x") as file:
@@ -46,9 +49,13 @@ def planned(stack: str, infra: Path = INFRA) -> Any:
         raise NotFound(str(path), "no configuration of that name; write one by samara init --cloud")
     if not python.is_file():
         raise NotFound(str(python), "Pulumi is not there yet; run make infra")
-    given = yaml.safe_load(path.read_text())["config"]
+    try:
+        given = dict(yaml.safe_load(path.read_bytes())["config"])
+    except (yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+        why = "is no YAML with settings below config:; see what samara init --cloud writes"
+        raise Rejected(str(path), why, code="bad_stack") from error
     done = subprocess.run(  # noqa: S603  # our own program
-        [python, "-m", "infra.record", json.dumps(given)],
+        [python, "-m", "infra.record", json.dumps(given, default=str)],
         cwd=infra.parent,
         env={**os.environ, "PYTHONPATH": f"{infra.parent}{os.pathsep}{infra.parent / 'shared'}"},
         capture_output=True,

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from textwrap import dedent
 
 from samara import project
@@ -83,17 +84,20 @@ def create(folder: Path, data: Path | None, target: str | None) -> list[Path]:
         raise Conflict(str(folder), "is not empty; name a new folder")
     if data is not None and target is None:
         raise Rejected("--target", "say which column of the file is to be predicted", code="no_target")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / HOME / "bucket").mkdir(parents=True)
-    file = folder / "data" / (data.name if data else "tumours.csv")
-    file.parent.mkdir()
-    if data:
-        shutil.copyfile(data, file)
-    else:
-        tumours(file)
-    written = list(drafted(folder, file, target or "malignant"))
-    project.read(folder)  # what we hand out must be in order
-    return [file, *written]
+    with TemporaryDirectory(prefix="samara-") as elsewhere:  # a folder with half a project could not be begun again
+        made = Path(elsewhere)
+        file = made / "data" / (data.name if data else "tumours.csv")
+        file.parent.mkdir()
+        if data is None:
+            tumours(file)
+        written = [file, *drafted(made, data or file, target or "malignant")]
+        project.read(made)  # what we hand out must be in order
+        if data:
+            shutil.copyfile(data, file)
+        (folder / HOME / "bucket").mkdir(parents=True)
+        for path in made.iterdir():
+            shutil.move(path, folder)
+        return [folder / path.relative_to(made) for path in written]
 
 
 def drafted(folder: Path, file: Path, target: str) -> Iterator[Path]:
@@ -106,8 +110,8 @@ def drafted(folder: Path, file: Path, target: str) -> Iterator[Path]:
     numeric = kind == "number" or (kind == "integer" and len(set(columns[target])) > FEW)
     metric = "rmse" if numeric else "auc" if len(set(columns[target]) - {""}) == 2 else "accuracy"
     definition = MODEL.format(
-        model=plain(target),
-        dataset=dataset,
+        model=draft.quoted(plain(target)),
+        dataset=draft.quoted(dataset),
         target=draft.quoted(target),
         task="regression" if numeric else "classification",
         metric=metric,
@@ -130,12 +134,16 @@ def sampled(file: Path) -> dict[str, list[str]]:
     """The first rows of a CSV file, by column."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as source:
-            rows = list(islice(csv.DictReader(source, strict=True), SAMPLE_ROWS))
+            reader = csv.DictReader(source, strict=True)
+            rows = list(islice(reader, SAMPLE_ROWS))
     except (UnicodeDecodeError, csv.Error) as error:
         raise Rejected(str(file), f"not a CSV file in UTF-8: {error}", code="bad_csv") from error
     if not rows or any(None in row or None in row.values() for row in rows):
         raise Rejected(str(file), "needs a header and rows that all have its columns", code="bad_csv")
-    return {name: [row[name] for row in rows] for name in rows[0]}
+    names = list(reader.fieldnames or ())
+    if "" in names or len(set(names)) < len(names):
+        raise Rejected(str(file), "needs a header in which each column has a name of its own", code="bad_csv")
+    return {name: [row[name] for row in rows] for name in names}
 
 
 def tumours(file: Path) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from samara import admin, app, project
+from samara import admin, app, console, project
 from samara.cli import main
 from samara.core import aliases, keys
 from samara.core.aliases import Aliases
 from samara.core.digests import digest
 from samara.core.records import ModelVersion, Parity, Signature
+from samara.errors import Unavailable
 from samara.settings import Settings
 
 Samara = Callable[..., Result]
@@ -63,7 +64,7 @@ def test_help_names_every_command_and_the_first_step(samara: Samara) -> None:
 
 
 def test_without_a_project_a_command_says_how_to_get_one(samara: Samara) -> None:
-    ended = samara("status")
+    ended = samara("--home", ".samara", "status")  # there may be one above
 
     assert ended.exit_code == 1
     assert "no samara project here; make one with `samara init`" in ended.output
@@ -105,6 +106,52 @@ def test_init_says_what_it_needs(samara: Samara, leaves: Path, words: tuple[str,
     assert complaint in ended.output
 
 
+@pytest.mark.parametrize("words", [("--data", "bin.csv", "--target", "x"), ("--data", "ragged.csv", "--target", "b")])
+def test_an_init_that_was_refused_leaves_nothing_behind(samara: Samara, leaves: Path, words: tuple[str, ...]) -> None:
+    Path("bin.csv").write_bytes(b"\xff\x00")
+    Path("ragged.csv").write_text("a,b\n1\n")
+
+    refused = samara("init", "mine", *words)
+
+    assert refused.exit_code == 1
+    assert f"{words[1]}: " in refused.output
+    assert not Path("mine").exists()
+    assert samara("init", "mine", "--data", leaves, "--target", "maple").exit_code == 0
+
+
+@pytest.mark.parametrize("header", ["a,a,b", "a,,b"])
+def test_init_wants_a_name_for_each_column(samara: Samara, header: str) -> None:
+    Path("twins.csv").write_text(f"{header}\n1,2,x\n")
+
+    ended = samara("init", "mine", "--data", "twins.csv", "--target", "b")
+
+    assert ended.exit_code == 1
+    assert "twins.csv: needs a header in which each column has a name of its own" in ended.output
+
+
+@pytest.mark.parametrize(("file", "target"), [("2013.csv", "maple"), ("2013-02-14.csv", "true"), ("no.csv", "1e3")])
+def test_names_that_yaml_would_read_as_something_else_stay_names(samara: Samara, file: str, target: str) -> None:
+    Path(file).write_text(f"length,{target}\n7.5,a\n9.25,b\n")
+
+    ended = samara("init", "mine", "--data", file, "--target", target)
+
+    assert ended.exit_code == 0, ended.output
+    ((definition, _),) = project.read(Path("mine")).definitions.values()
+    assert (definition.model, definition.dataset) == (target, Path(file).stem)
+
+
+def test_init_says_the_next_step_as_a_shell_takes_it(samara: Samara) -> None:
+    assert "cd 'my leaves' && samara dev" in samara("init", "my leaves").output
+
+
+def test_what_the_file_system_refuses_is_one_line(samara: Samara, leaves: Path) -> None:
+    ended = samara("init", leaves / "mine")
+
+    assert ended.exit_code == 1
+    assert ended.output.startswith(f"✗ {leaves / 'mine'}")
+    assert "the file system says: Not a directory" in ended.output
+
+
 def test_init_leaves_a_folder_with_something_in_it_alone(samara: Samara, leaves: Path) -> None:
     ended = samara("init", leaves.parent)
 
@@ -143,6 +190,22 @@ def test_promote_names_the_versions_there_are(samara: Samara, tmp_path: Path) ->
 
     assert ended.exit_code == 1
     assert "no such version; there is v1, v2" in ended.output
+
+
+def test_who_has_no_name_moves_an_alias_by_number(
+    samara: Samara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = registered(tmp_path / ".samara", 1, 2)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 123_456)
+
+    moved = samara("promote", "late", 1)
+
+    assert moved.exit_code == 0, moved.output
+    head = whole.find_head(Aliases, keys.aliases("late"))
+    assert head
+    assert "123456" in head.moves[-1].cause
 
 
 def test_rollback_brings_back_the_champion_before(samara: Samara, tmp_path: Path) -> None:
@@ -228,6 +291,51 @@ def test_doctor_names_an_altered_record(samara: Samara, tmp_path: Path) -> None:
     assert f"{keys.version('late', 1)}: altered since it was written" in ended.output
 
 
+def test_doctor_goes_on_to_the_end_where_an_alert_is_broken(samara: Samara, tmp_path: Path) -> None:
+    registered(tmp_path / ".samara", 1).alert("late", "is late", "who knows", NOON)
+    (path,) = (tmp_path / ".samara/bucket/alerts").iterdir()
+    path.write_bytes(b"")
+
+    ended = samara("doctor")
+
+    assert ended.exit_code == 1
+    assert f"✗ alerts     alerts/{path.name}: not a record" in ended.output
+
+
+def test_a_broken_head_is_told_in_words(samara: Samara, tmp_path: Path) -> None:
+    registered(tmp_path / ".samara", 1)
+    (tmp_path / ".samara/bucket" / keys.aliases("late")).write_bytes(b"")
+
+    ended = samara("models", "late")
+    found = samara("doctor")
+
+    assert "aliases/late.json: holds no Aliases: Invalid JSON: EOF" in ended.output
+    assert "✗ heads      aliases/late.json: holds no Aliases" in found.output
+    assert "alerts     none" in found.output, "and it goes on to the end"
+
+
+def test_of_models_whose_head_is_broken_status_still_says_what_is_known(samara: Samara, leaves: Path) -> None:
+    samara("init", "mine", "--data", leaves, "--target", "maple")
+    samara("--home", "mine/.samara", "publish", "mine")
+    path = Path("mine/.samara/bucket") / keys.aliases("maple")
+    path.parent.mkdir()
+    path.write_bytes(b"")
+
+    ended = samara("--home", "mine/.samara", "status")
+
+    assert ended.exit_code == 0, ended.output
+    assert "no window yet" in ended.output
+    assert "✗ aliases/maple.json: holds no Aliases" in ended.output
+
+
+def test_who_waits_for_scores_hears_that_nobody_works_on_them(samara: Samara, tmp_path: Path) -> None:
+    whole = registered(tmp_path / ".samara", 1)
+    answer = {"scoring": "s" * 16, "scores": "scores/late/1.json", "asked_rows": 7}
+
+    with pytest.raises(Unavailable, match="the platform has stopped; `samara dev` goes on with it"):
+        console.wait_for_scores(whole, Settings(home=tmp_path / ".samara"), answer, None)
+
+
 def test_an_unknown_setting_is_refused_by_name(samara: Samara, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAMARA_HOEM", "there")
 
@@ -245,6 +353,53 @@ def test_a_demo_does_not_clear_a_project_that_is_not_its_own(samara: Samara, tmp
     assert ended.exit_code == 2
     assert "holds a project that is not the demo's" in ended.output
     assert admin.versions(whole, "late")
+
+
+def test_a_demo_lives_in_its_folder_whatever_project_is_above(
+    samara: Samara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".samara" / "bucket").mkdir(parents=True)
+    (tmp_path / "clone").mkdir()
+    (tmp_path / "clone" / ".samara").write_text("a file, so that the demo ends before it begins")
+    monkeypatch.chdir(tmp_path / "clone")
+
+    ended = samara("demo")
+
+    assert f"{tmp_path}/clone/.samara: the file system says: Not a directory" in ended.output
+
+
+@pytest.mark.parametrize("name", ["my model", "spécies", "late\n", "", "a/b"])
+def test_a_training_of_what_is_no_name_is_refused(samara: Samara, tmp_path: Path, name: str) -> None:
+    registered(tmp_path / ".samara", 1)
+
+    ended = samara("train", name)
+
+    assert ended.exit_code == 1
+    assert "not a model name" in ended.output
+
+
+def test_a_bucket_that_is_not_there_is_named(samara: Samara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registered(tmp_path / ".samara", 1)
+    monkeypatch.setenv("SAMARA_STORE", "file:/not/there")
+
+    assert samara("status").output.startswith("✗ file:/not/there: no samara project here")
+
+
+def test_publish_says_that_a_folder_holds_no_project(samara: Samara, tmp_path: Path) -> None:
+    registered(tmp_path / ".samara", 1)
+
+    for words in (("publish",), ("publish", "--check")):
+        ended = samara(*words)
+
+        assert ended.exit_code == 1
+        assert "holds no *.odcs.yaml, so nothing to publish" in ended.output
+
+
+def test_a_cost_is_asked_of_what_pulumi_wrote(samara: Samara, leaves: Path) -> None:
+    ended = samara("cost", "--idle", leaves)
+
+    assert ended.exit_code == 1
+    assert "is not JSON; give what pulumi stack export" in ended.output
 
 
 def test_status_counts_what_became_of_the_uploads(samara: Samara, leaves: Path) -> None:

@@ -64,6 +64,22 @@ def test_without_the_program_it_says_where_to_get_it(tmp_path: Path) -> None:
         stacks.create("aws", "first", None, tmp_path)
 
 
+@pytest.mark.parametrize("stack", ["../../x", "two words", ""])
+def test_what_no_stack_can_be_called_is_refused(infra: Path, stack: str) -> None:
+    with pytest.raises(Rejected, match="not the name of a stack"):
+        stacks.create("aws", stack, None, infra)
+
+
+@pytest.mark.parametrize("text", ["config: [", "", "config:", "config: x", "[]", "more: 1"])
+def test_a_configuration_without_settings_is_refused_by_name(infra: Path, text: str) -> None:
+    (infra / "Pulumi.first.yaml").write_text(text)
+    (infra / ".venv/bin").mkdir(parents=True)
+    (infra / ".venv/bin/python").touch()
+
+    with pytest.raises(Rejected, match=r"Pulumi\.first\.yaml: is no YAML with settings below config:"):
+        stacks.planned("first", infra)
+
+
 def test_init_of_nothing_says_what_it_can_make() -> None:
     ended = CliRunner().invoke(main, ["init"])
 

@@ -22,7 +22,7 @@ import pytest
 from samara import admin, app, starter
 from samara.core import keys
 from samara.core.aliases import Aliases
-from samara.dev.platform import IDLE_S
+from samara.dev.platform import IDLE_S, WORKERS
 from samara.dev.watch import FolderWatch
 from samara.settings import Settings
 from tests.flow.world import timeless
@@ -161,6 +161,36 @@ def test_killed_again_and_again_it_goes_on_where_it_was(folder: Path, tmp_path: 
     assert contents(folder) == contents(undisturbed)
 
 
+def test_workers_killed_while_they_wait_are_replaced(folder: Path) -> None:
+    with platform(folder) as process:
+        address(folder, process)
+        workers = until(lambda: found if len(found := family(process)[1:]) == WORKERS else None)
+        until(lambda: (folder / "dev.log").read_text().count('"function": "drift"') >= 2)  # at the start, at publishing
+        for worker in workers:
+            worker.kill()
+
+        upload(folder)
+
+        whole = app.build(Settings(home=folder / ".samara"))
+        until(lambda: list(whole.store.list(keys.VALIDATIONS)))
+
+
+def test_while_nobody_can_be_told_of_failures_the_others_go_on(folder: Path) -> None:
+    bucket = folder / ".samara/bucket"
+    (bucket / "alerts").write_text("in the way of every alert, as a full disk is")
+    with platform(folder) as process:
+        address(folder, process)
+        for number in range(WORKERS):
+            (bucket / "results/malignant").mkdir(parents=True, exist_ok=True)
+            (bucket / f"results/malignant/{number:016}.json").write_text("no result")
+        until(lambda: (folder / "dev.log").read_text().count('"of": "register"') >= WORKERS)
+
+        upload(folder)
+
+        whole = app.build(Settings(home=folder / ".samara"))
+        until(lambda: list(whole.store.list(keys.VALIDATIONS)))
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """The bucket, without what a clock had a part in."""
     store = app.build(Settings(home=folder / ".samara")).store
@@ -182,6 +212,23 @@ def test_stopped_in_the_middle_of_a_training_it_leaves_no_process_behind(folder:
     assert process.returncode == 0
     left = [pid for pid in before if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
     assert not left
+
+
+def test_stopped_in_the_middle_of_a_training_it_trains_when_it_is_started_again(folder: Path) -> None:
+    whole = app.build(Settings(home=folder / ".samara"))
+    with platform(folder) as process:
+        address(folder, process)
+        upload(folder)
+        until(lambda: list(whole.store.list(keys.JOBS)))
+
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+
+    assert champion(folder) is None, "the training was over too soon for this test"
+    with platform(folder) as process:
+        address(folder, process)
+        until(lambda: list(whole.store.list(keys.RESULTS)))
+        assert until(lambda: champion(folder)) == 1
 
 
 def environment(process: psutil.Process) -> list[str]:

@@ -38,6 +38,14 @@ def test_what_goes_in_comes_out_and_nothing_else_does(tmp_path: Path) -> None:
     assert found == {name: name for name in ("train.py", "deep/more.py", "names.json")}
 
 
+def test_a_folder_reached_by_a_link_is_packed_as_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "train.py").write_text("x = 1")
+    (tmp_path / "linked").symlink_to("project")
+
+    assert bundle.pack(tmp_path / "linked") == bundle.pack(tmp_path / "project")
+
+
 def test_a_project_full_of_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle, "LARGEST", 10)
     (tmp_path / "train.py").write_text("x" * 11)

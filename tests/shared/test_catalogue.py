@@ -28,6 +28,12 @@ def test_ours_is_sound() -> None:
     assert catalogue.load() == CATALOGUE
 
 
+@pytest.mark.parametrize("where", ["nope", "functions.nope"])
+def test_a_catalogue_that_is_not_there_is_a_deployment_mistake(where: str) -> None:
+    with pytest.raises(Misconfigured, match=f"{where}: no such module; SAMARA_CATALOGUE names"):
+        catalogue.load(where)
+
+
 def test_a_function_must_not_write_where_it_listens() -> None:
     with pytest.raises(Misconfigured, match="ingest: writes under landing/, which wakes it again"):
         check([a_function("ingest", "landing/", "landing/")])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from samara.costs import exported, idle, total
+from samara.costs import exported, idle, read, total
 from samara.errors import Rejected
 
 NAT = "aws:ec2/natGateway:NatGateway"
@@ -20,6 +20,12 @@ def test_what_is_billed_by_the_hour_costs_all_month() -> None:
     lines = idle([(NAT, "way-out", {}), (BUCKET, "data", {})])
 
     assert total(lines) == pytest.approx(35.04)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe\x00", b"[" * 100_000], ids=repr)
+def test_what_is_no_json_is_refused(data: bytes) -> None:
+    with pytest.raises(Rejected, match="is not JSON; give what pulumi stack export"):
+        read(data)
 
 
 @pytest.mark.parametrize(("least", "usd"), [(0, 0.0), (None, 0.0), (2, 70.08)])
@@ -67,7 +73,21 @@ def test_the_resources_are_found_in_what_pulumi_writes(written: object) -> None:
     assert exported(written) == [(BUCKET, "data", {"forceDestroy": False})]
 
 
-@pytest.mark.parametrize("written", [{}, {"deployment": None}, {"deployment": {}}, "text", None])
+@pytest.mark.parametrize(
+    "written",
+    [
+        {},
+        {"deployment": None},
+        {"deployment": {}},
+        {"deployment": {"resources": None}},
+        "text",
+        None,
+        5,
+        [5],
+        [{"urn": "a::b"}],
+        [{"urn": "a::b", "type": 5}],
+    ],
+)
 def test_other_json_is_refused_with_the_way_out(written: object) -> None:
     with pytest.raises(Rejected, match="pulumi stack export"):
         exported(written)

@@ -91,6 +91,21 @@ def test_a_rule_that_no_answer_could_be_held_against_is_refused(tmp_path: Path, 
         project.read(guarded(tmp_path, rule))
 
 
+@pytest.mark.parametrize("name", [".#model.yaml", "._model.yaml", ".#people.odcs.yaml"])
+def test_what_an_editor_keeps_hidden_beside_a_file_is_no_part_of_the_project(tmp_path: Path, name: str) -> None:
+    (written(tmp_path) / name).symlink_to("somebody@host.123")  # how Emacs locks a file
+
+    found = project.read(tmp_path)
+
+    assert (list(found.contracts), list(found.definitions)) == (["people"], ["late"])
+
+
+def test_a_folder_of_a_contracts_name_is_no_contract(tmp_path: Path) -> None:
+    (written(tmp_path) / "old.odcs.yaml").mkdir()
+
+    assert list(project.read(tmp_path).contracts) == ["people"]
+
+
 def test_what_the_first_project_shows_of_serving_is_in_order(tmp_path: Path) -> None:
     starter.create(tmp_path / "mine", None, None)
     shown, hidden = (tmp_path / "mine/model.yaml").read_text().split("# serve:")

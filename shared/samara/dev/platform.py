@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +24,7 @@ from samara.catalogue import Created, Every, Function, Http
 from samara.dev.pending import Pending, Task
 from samara.dev.watch import FolderWatch
 from samara.dispatch import deliver
-from samara.errors import Misconfigured
+from samara.errors import Misconfigured, SamaraError
 from samara.events import GivenUp
 from samara.hosts.server import Routes, serve
 from samara.providers.local import LocalJobs
@@ -34,6 +35,7 @@ WORKERS = 2
 IDLE_S = 10.0  # a worker without work ends after this long, and its memory with it
 LOOK_S = 0.25  # between two looks at the folders that others write into
 ATTEMPTS = 5  # deliveries of one event before a person hears of it
+LONGEST_WAIT_S = 60.0  # between two of them
 PERIOD_S = {"minute": 60, "hour": 3600}
 
 
@@ -122,10 +124,11 @@ class Platform:
                 continue
             if task is None:
                 break
-            worker = worker or Worker(self.settings)
-            function = catalogue.named(self.functions, task.function)
-            answer = worker.perform(task, function)
-            if answer is None:
+            answer: dict[str, Any] | None = None
+            with suppress(OSError):  # the machine has no process or pipe left for us
+                worker = worker or Worker(self.settings)
+                answer = worker.perform(task, catalogue.named(self.functions, task.function))
+            if answer is None and worker:
                 worker.end()
                 worker = None
             self._follow(task, answer)
@@ -144,14 +147,22 @@ class Platform:
         self._pending.done(task)
 
     def _failed(self, task: Task, what: str, why: str, *, final: bool) -> None:
-        if final or task.attempt >= ATTEMPTS:
-            for function in catalogue.told_of_failures(self.functions):
-                deliver(function, GivenUp(task.function, task.key, what, why, task.at), self.app)
+        if (final or task.attempt >= ATTEMPTS) and self._told(task, what, why):
             return
         again = Task(task.function, task.key, task.at, task.attempt + 1)
-        timer = threading.Timer(0.25 * 2**task.attempt, lambda: self._again(again, timer))
+        timer = threading.Timer(min(0.25 * 2**task.attempt, LONGEST_WAIT_S), lambda: self._again(again, timer))
         self._later.add(timer)
         timer.start()
+
+    def _told(self, task: Task, what: str, why: str) -> bool:
+        """Whether people will hear of it. While even that cannot be written down, nothing is given up."""
+        given_up = GivenUp(task.function, task.key, what, why, task.at)
+        try:
+            for function in catalogue.told_of_failures(self.functions):
+                deliver(function, given_up, self.app)
+        except (SamaraError, OSError):
+            return False
+        return True
 
     def _again(self, task: Task, timer: threading.Timer) -> None:
         self.wake(task.function, task.key, task.at, task.attempt)
@@ -233,7 +244,8 @@ class Worker:
         """Let it finish what it does, then be gone."""
         with self._process as process:
             if process.stdin:
-                process.stdin.close()
+                with suppress(BrokenPipeError):  # it was gone before it had read all that we said
+                    process.stdin.close()
             deadline = time.monotonic() + 5
             while process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.01)
