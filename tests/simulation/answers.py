@@ -10,11 +10,9 @@ import numpy as np
 
 from samara import loading
 from samara.core import keys
-from samara.core.digests import canonical, digest
-from samara.core.records import Capture, Decision, DriftReport, Feedback, Scores, Scoring, ShadowReport
-from samara.core.windows import Window
+from samara.core.records import Capture, Feedback, Scores, Scoring, ShadowReport
 from tests.simulation.found import Found
-from tests.simulation.people import MODEL
+from tests.simulation.people import MODEL, feedback
 
 PATIENT_S = 10.0  # in which the shadow looks at all of an hour
 
@@ -28,11 +26,17 @@ def no_acknowledged_answer_is_lost(found: Found) -> Iterator[str]:
         said = {output["name"]: output["data"] for output in json.loads(response.body)["outputs"]}
         if capture.outputs != said or str(capture.version) != response.headers["samara-version"]:
             yield f"the prediction {prediction} was answered otherwise than captured"
-    for prediction, truth in found.people.truths:
-        key = keys.Prediction.parse(prediction).feedback(digest(canonical(truth)))
-        said_so = found.at(key)
-        if not isinstance(said_so, Feedback) or said_so.truth != truth:
+    for prediction, words in found.people.truths:
+        said_so = found.at(feedback(prediction, words))
+        if not isinstance(said_so, Feedback) or said_so.truth != words[-1]:
             yield f"the truth about {prediction} was taken, and is not there"
+
+
+def no_truth_is_kept_more_often_than_it_was_said(found: Found) -> Iterator[str]:
+    for key, truth in found.of(Feedback).items():
+        words = found.people.said.get(truth.prediction, ())
+        if key not in {feedback(truth.prediction, words[:count]) for count in range(1, len(words) + 1)}:
+            yield f"{key} is what nobody said"
 
 
 def every_batch_asked_about_is_answered_once(found: Found) -> Iterator[str]:
@@ -78,32 +82,6 @@ def answers_all(scores: Scores, scoring: Scoring) -> bool:
         return bool(scores.why) and not scores.parts
     asked = [part.rows for part in scoring.plan.parts if part.rows]
     return [part.rows for part in scores.parts] == asked and scores.rows == sum(asked) and not scores.refused_rows
-
-
-def every_drift_leads_to_one_training_or_a_reason(found: Found) -> Iterator[str]:
-    reports = found.of(DriftReport)
-    for window, count in Counter(report.window for report in reports.values()).items():
-        if count > 1:
-            yield f"the window {window} was measured {count} times"
-    for window in found.captures:
-        if keys.drift(MODEL, Window(window)) not in reports and found.aliases.champion is not None:
-            yield f"nobody measured the window {window}"
-    for key, report in reports.items():
-        decision = found.decisions.get(keys.decision(MODEL, key))
-        if decision is None:
-            yield f"nobody decided about the drift report {key}"
-        elif report.verdict == "drifted" and decision.plan is None and not excused(found, decision):
-            yield f"{key} drifted and led to nothing: {decision.why}"
-        elif report.verdict != "drifted" and decision.plan is not None:
-            yield f"{key} has not drifted, and led to a training"
-
-
-def excused(found: Found, decision: Decision) -> bool:
-    """Whether the reason why there was no training is true."""
-    others = [other for other in found.decisions.values() if other.plan and other.cause.startswith(keys.DRIFT)]
-    if "cooling down" in decision.why or "came late" in decision.why:
-        return any(keys.stem(other.cause) in decision.why for other in others)
-    return "has trained on all there is" in decision.why and any(run.run in decision.why for run in found.runs.values())
 
 
 def every_hour_is_asked_of_the_shadow_once(found: Found) -> Iterator[str]:

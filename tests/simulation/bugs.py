@@ -74,6 +74,32 @@ def jobs_not_reconciled() -> Iterator[Patch]:
     yield reconcile, "unsubmitted", nothing
 
 
+def newest_decision_only() -> Iterator[Patch]:
+    """A decision about a window is forgotten, carried out or not, as soon as there is one about a later window."""
+    yield reconcile, "NEWEST_DECISIONS", 1
+
+
+def lost_jobs_given_up_at_once() -> Iterator[Patch]:
+    """A job that the batch service forgot is not started again."""
+    yield reconcile, "LOST_FOR_GOOD_S", float("-inf")
+
+
+def training_without_cooldown() -> Iterator[Patch]:
+    """Each window that drifts trains, before the last training could show what it is worth."""
+    yield train, "windows_trained", nothing
+
+
+def windows_decided_one_by_one() -> Iterator[Patch]:
+    """Two windows that one late tick reports both train, for who decides about one does not know of the other."""
+    yield train, "waiting", nothing
+
+
+def rollback_to_the_first_champion() -> Iterator[Patch]:
+    """Who takes back the last champion gets the one that all began with."""
+    real = aliases.succession
+    yield aliases, "succession", lambda now: [*real(now)[:1], *real(now)[1:][-1:]]
+
+
 def results_not_reconciled() -> Iterator[Patch]:
     """A result whose notification is lost never becomes a version."""
     yield rules, "unregistered", nothing
@@ -164,6 +190,11 @@ BUGS: dict[str, Bug] = {
         batches_not_reconciled,
         causes_not_reconciled,
         jobs_not_reconciled,
+        newest_decision_only,
+        lost_jobs_given_up_at_once,
+        training_without_cooldown,
+        windows_decided_one_by_one,
+        rollback_to_the_first_champion,
         results_not_reconciled,
         moves_not_reconciled,
         version_number_by_clock,
@@ -176,11 +207,16 @@ BUGS: dict[str, Bug] = {
         quarantine_after_the_validation,
         bugs_of_answers.capture_after_the_response,
         bugs_of_answers.capture_as_best_effort,
+        bugs_of_answers.truth_as_best_effort,
+        bugs_of_answers.truth_kept_once,
         bugs_of_answers.scoring_named_at_random,
         bugs_of_answers.scoring_job_named_at_random,
         bugs_of_answers.scoring_claimed_after_the_job,
         bugs_of_answers.scorings_not_reconciled,
         bugs_of_answers.scores_before_the_answers,
+        bugs_of_answers.drift_counts_a_row_too_many,
+        bugs_of_answers.drift_counts_a_capture_twice,
+        bugs_of_answers.first_truth_counts,
         bugs_of_answers.drift_episode_named_by_time,
         bugs_of_answers.shadow_report_named_by_time,
         bugs_of_answers.shadow_asked_about_the_last_hour_only,

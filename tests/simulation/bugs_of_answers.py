@@ -4,16 +4,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from functions.drift import handler as drift
+from functions.feedback import handler as feedback
 from functions.predict import capturing, ticks
 from functions.predict import handler as predict
 from functions.reconcile import rules
 from functions.score import handler as score
 from functions.score import job
+from samara import captures
 from samara.app import App
 from samara.core import keys, windows
 from samara.core.aliases import Aliases
 from samara.core.digests import short
-from samara.core.records import ScoringPlan
+from samara.core.records import DriftReport, ScoringPlan, last_words
 from samara.entry import on_object_created
 from samara.errors import SamaraError
 from tests.simulation.tampered import (
@@ -42,15 +44,7 @@ def capture_after_the_response() -> Iterator[Patch]:
 
 def capture_as_best_effort() -> Iterator[Patch]:
     """A capture that cannot be written is let go for the sake of the answer."""
-    real, keep, keep_named = App.write, capturing.keep, capturing.keep_named
-
-    def write(app: App, key: str, record: Any) -> Any:
-        try:
-            return real(app, key, record)
-        except SamaraError:
-            if not key.startswith(keys.FEEDBACK):
-                raise
-            return record
+    keep, keep_named = capturing.keep, capturing.keep_named
 
     def kept(works: Any, app: App) -> None:
         before = [work.error for work in works]
@@ -62,9 +56,27 @@ def capture_as_best_effort() -> Iterator[Patch]:
         keep_named(work, app)
         work.error, work.capture = None, work.capture or "nowhere"
 
-    yield App, "write", write
     yield capturing, "keep", kept
     yield capturing, "keep_named", kept_named
+
+
+def truth_as_best_effort() -> Iterator[Patch]:
+    """A truth that cannot be written is taken all the same."""
+    real = feedback.created
+
+    def created(*given: Any) -> bool:
+        try:
+            return real(*given)
+        except SamaraError:
+            return True
+
+    yield feedback, "created", created
+
+
+def truth_kept_once() -> Iterator[Patch]:
+    """Who takes back a correction is told that this was taken, and the correction stands."""
+    real = feedback.created
+    yield feedback, "created", lambda *given: real(*given) or True
 
 
 def scoring_named_at_random() -> Iterator[Patch]:
@@ -90,6 +102,27 @@ def scorings_not_reconciled() -> Iterator[Patch]:
 def scores_before_the_answers() -> Iterator[Patch]:
     """A job that dies between the scores and the answers has left scores that name what is not there."""
     yield job, "run", last(job.run, keys.BLOBS)
+
+
+def drift_counts_a_row_too_many() -> Iterator[Patch]:
+    """A report is about fewer rows than it says."""
+    yield drift, "DriftReport", lambda **said: DriftReport(**{**said, "rows": said["rows"] + 1})
+
+
+def drift_counts_a_capture_twice() -> Iterator[Patch]:
+    """The first capture of a window is measured again with the others."""
+    real = captures.under
+
+    def under(app: App, prefix: str) -> Iterator[Any]:
+        found = list(real(app, prefix))
+        yield from (*found[:1], *found)
+
+    yield captures, "under", under
+
+
+def first_truth_counts() -> Iterator[Patch]:
+    """Who corrects a truth is not heard: what was said first is what the answers are judged by."""
+    yield captures, "last_words", lambda truths: last_words(truths[::-1])
 
 
 def drift_episode_named_by_time() -> Iterator[Patch]:

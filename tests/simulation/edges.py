@@ -43,13 +43,12 @@ class Clock:
     monotonic = perf_counter
 
 
-class Chance:
-    """What `random` is to a task."""
+DRAWN = random.uniform  # as it is before a simulation replaces it
 
-    @staticmethod
-    def uniform(least: float, most: float) -> float:
-        task = here()
-        return random.uniform(least, most) if task is None else task.dice.between(least, most)  # noqa: S311  # as is
+
+def uniform(least: float, most: float) -> float:
+    task = here()
+    return DRAWN(least, most) if task is None else task.dice.between(least, most)
 
 
 def uuid4() -> UUID:
@@ -94,7 +93,7 @@ def simulated() -> Iterator[None]:
     with ExitStack() as stack:
         for owner, name, put in (
             *((module, "time", Clock) for module in (patience, predict, ticks, train_job, score_job)),
-            (patience, "random", Chance),
+            (random, "uniform", uniform),
             (predict, "unique", unique),
             (capturing, "unique", unique),
             (samara.app, "uuid4", uuid4),

@@ -3,12 +3,13 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TypeVar
 
 from samara.app import App
 from samara.core import keys
 from samara.core.aliases import Aliases
-from samara.core.records import Capture, Decision, ModelVersion, Record, Result, Run, Scoring, read_any
+from samara.core.records import Capture, Decision, DriftReport, ModelVersion, Record, Result, Run, Scoring, read_any
 from tests.simulation.people import MODEL, People
 from tests.simulation.suite import Suite
 
@@ -34,6 +35,7 @@ class Found:
         self.results = self.of(Result)
         self.runs = self.of(Run)
         self.scorings = self.of(Scoring)
+        self.drift = self.of(DriftReport)
 
     def of(self, kind: type[R]) -> dict[str, R]:
         return {key: record for key, record in self.records.items() if isinstance(record, kind)}
@@ -42,13 +44,13 @@ class Found:
     def defined(self) -> bool:
         return keys.model_head(MODEL) in self.all
 
-    @property
+    @cached_property
     def captures(self) -> dict[str, dict[str, Capture]]:
         """By the hour in which they were asked for."""
         by_hour: dict[str, dict[str, Capture]] = defaultdict(dict)
         for key, capture in self.of(Capture).items():
             by_hour[keys.prediction_of(key).hour][key] = capture
-        return by_hour
+        return dict(by_hour)
 
     def at(self, key: str) -> Record | None:
         return self.records.get(key)

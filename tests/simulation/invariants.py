@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
+from functions.reconcile.handler import ENDED
 from samara import admin
 from samara.core import keys, lineage
-from samara.core.aliases import Aliases, Move
+from samara.core.aliases import Aliases
 from samara.core.records import (
     Alert,
     Batch,
@@ -14,14 +16,18 @@ from samara.core.records import (
     ModelVersion,
     Quarantine,
     Receipt,
+    Result,
+    Scores,
     Submission,
     Validation,
 )
-from samara.ports import Job
-from tests.simulation import answers
+from samara.ports import Job, JobStatus
+from tests.simulation import answers, champions, drifted
 from tests.simulation.found import HEADS, Found
-from tests.simulation.people import DONE, MODEL, NOT_DONE, People
+from tests.simulation.people import MODEL, People
 from tests.simulation.suite import Suite
+
+LOST = ENDED.format(JobStatus.LOST.value)
 
 
 def watched(suite: Suite) -> Callable[[str, bytes | None, bytes], None]:
@@ -96,7 +102,7 @@ def every_cause_has_one_decision_and_every_decision_one_run(found: Found) -> Ite
 
 
 def every_job_was_wanted_and_came_to_an_end(found: Found) -> Iterator[str]:
-    ends = {**{key: keys.result(key) for key in found.runs}, **{key: keys.scores(key) for key in found.scorings}}
+    ends = ends_of_jobs(found)
     names = {f"{keys.owner(key)}-{keys.stem(key)}" for key in ends}
     if set(found.suite.service.jobs) - names:
         yield f"there are jobs that nobody wanted: {sorted(set(found.suite.service.jobs) - names)}"
@@ -105,6 +111,22 @@ def every_job_was_wanted_and_came_to_an_end(found: Found) -> Iterator[str]:
             yield f"{key} was never claimed"
         if end not in found.records:
             yield f"{key} never came to an end"
+
+
+def ends_of_jobs(found: Found) -> dict[str, str]:
+    """Each run and scoring with what its job is to come to."""
+    return {**{key: keys.result(key) for key in found.runs}, **{key: keys.scores(key) for key in found.scorings}}
+
+
+def a_lost_job_is_waited_for(found: Found) -> Iterator[str]:
+    """A job nobody knows of is started again, and given up only when it could have ended an hour ago."""
+    for key, end in ends_of_jobs(found).items():
+        claim, ended = found.at(keys.submission(key)), found.at(end)
+        if isinstance(claim, Submission) and isinstance(ended, (Result, Scores)) and ended.why == LOST:
+            waited = datetime.fromisoformat(str(ended.noted["at"])) - datetime.fromisoformat(str(claim.noted["at"]))
+            due_s = float(str(claim.noted["time_limit_s"])) + 3600.0
+            if waited.total_seconds() < due_s:
+                yield f"{key} was given up {waited} after it was claimed, and was to be waited for {due_s:.0f} s"
 
 
 def versions_are_numbered_without_gaps_one_for_each_run(found: Found) -> Iterator[str]:
@@ -119,53 +141,6 @@ def versions_are_numbered_without_gaps_one_for_each_run(found: Found) -> Iterato
         yield f"the runs {succeeded} succeeded, and {registered} are versions"
 
 
-def the_aliases_have_a_linear_history(found: Found) -> Iterator[str]:
-    causes = Counter(move.cause for move in found.aliases.moves)
-    for version in found.versions.values():
-        if causes.pop(version.digest, 0) != 1:
-            yield f"v{version.version} was to leave one move of the aliases"
-    said = {order.cause for order in found.people.orders}
-    for cause, count in causes.items():
-        if cause not in said:
-            yield f"nobody is the cause of {count} moves: {cause}"
-        elif count > 1:
-            yield f"{count} moves of the aliases because of one word: {cause}"
-
-
-def the_champion_earned_it(found: Found) -> Iterator[str]:
-    versions = {version.version: version for version in found.versions.values()}
-    by_digest = {version.digest: version for version in found.versions.values()}
-    before = None
-    for move in found.aliases.moves:
-        version = by_digest.get(move.cause)
-        if version and move.champion != before:
-            if move.champion != version.version or not version.passed:
-                yield f"move {move.number} made v{move.champion} champion, which its cause did not earn"
-            if version.compared_with != before:
-                yield f"move {move.number} put v{version.version} over v{before}, and it was compared with another"
-        if move.champion is not None and not (move.champion in versions and versions[move.champion].sound):
-            yield f"the champion v{move.champion} is not sound"
-        before = move.champion
-    if found.aliases.champion is None and any(version.passed for version in versions.values()):
-        yield "a version passed its gates, and there is no champion"
-
-
-def who_else_answers_is_as_people_said(found: Found) -> Iterator[str]:
-    """Shadows and shares are people's words, and shares hold for the champion they were made for."""
-    sound = {version.version for version in found.versions.values() if version.sound}
-    roles = {order.cause: order.role for order in found.people.orders}
-    before: Aliases | Move = Aliases()
-    for move in found.aliases.moves:
-        if {move.shadow, *move.weights} - sound - {None}:
-            yield f"move {move.number} has v{move.shadow} and {move.weights} answer, and not all of them are sound"
-        if move.shadow != before.shadow and roles.get(move.cause) != "shadow":
-            yield f"move {move.number} has the shadow {move.shadow}, and nobody said so"
-        due = before.weights if move.champion == before.champion else {}
-        if move.weights != due and roles.get(move.cause) != "weights":
-            yield f"move {move.number} shares requests as {move.weights}, and nobody said so"
-        before = move
-
-
 def what_was_given_up_is_told(found: Found) -> Iterator[str]:
     """Unless who tells people could not do its work on that either."""
     told = {(alert.subject, alert.what) for alert in found.of(Alert).values()}
@@ -173,16 +148,6 @@ def what_was_given_up_is_told(found: Found) -> Iterator[str]:
         alert = (lost.subject or lost.function, f"{lost.function} {lost.what}")
         if alert not in told and lost not in found.suite.untold:
             yield f"{lost.function} could not do its work on {lost.subject or 'a tick'}, and nobody was told"
-
-
-def what_people_were_told_is_true(found: Found) -> Iterator[str]:
-    causes = Counter(move.cause for move in found.aliases.moves)
-    for order in found.people.orders:
-        stood = order.role and found.has_stood(order.role, order.wanted)
-        if order.told == DONE and not causes[order.cause] and not stood:
-            yield f"{order.cause}: told that it is done, and it is not"
-        if order.told == NOT_DONE and causes[order.cause]:
-            yield f"{order.cause}: told that it is not done, and it is"
 
 
 def every_record_names_what_is_there(found: Found) -> Iterator[str]:
@@ -214,14 +179,22 @@ INVARIANTS: tuple[Callable[[Found], Iterator[str]], ...] = (
     every_batch_is_measured,
     every_cause_has_one_decision_and_every_decision_one_run,
     every_job_was_wanted_and_came_to_an_end,
+    a_lost_job_is_waited_for,
     versions_are_numbered_without_gaps_one_for_each_run,
-    the_aliases_have_a_linear_history,
-    the_champion_earned_it,
-    who_else_answers_is_as_people_said,
-    what_people_were_told_is_true,
+    champions.the_aliases_have_a_linear_history,
+    champions.the_champion_earned_it,
+    champions.a_rollback_brings_the_champion_before,
+    champions.who_else_answers_is_as_people_said,
+    champions.what_people_were_told_is_true,
     answers.no_acknowledged_answer_is_lost,
+    answers.no_truth_is_kept_more_often_than_it_was_said,
     answers.every_batch_asked_about_is_answered_once,
-    answers.every_drift_leads_to_one_training_or_a_reason,
+    drifted.every_report_counts_what_it_lists,
+    drifted.every_report_is_about_who_answered_most,
+    drifted.the_last_word_counts,
+    drifted.every_drift_leads_to_one_training_or_a_reason,
+    drifted.a_training_cools_down,
+    drifted.a_training_waits_for_what_is_decided_about_earlier_windows,
     answers.every_hour_is_asked_of_the_shadow_once,
     what_was_given_up_is_told,
     every_record_names_what_is_there,

@@ -9,6 +9,7 @@ from functools import cache
 DATASET = "leaves"
 GOOD = 4  # of the files are fit to train on, and the first of them
 ASKED = 8  # leaves in a request
+Truth = tuple[bool | None, ...]
 
 
 def leaves(seed: int, rows: int = 24, grown: float = 0.0, guessed: bool = False) -> list[dict[str, object]]:
@@ -53,6 +54,14 @@ def asked(identity: str | None, grown: bool) -> bytes:
 
 
 @cache
-def truth() -> tuple[bool, ...]:
+def truth() -> Truth:
     """Which of the leaves that are asked about are maples'."""
     return tuple(row["maple"] == "true" for row in leaves(7, ASKED))
+
+
+@cache
+def second_thoughts() -> tuple[Truth, ...]:
+    """What somebody says who looks twice: first half of it, most of that wrong; then all but what was right."""
+    right, *wrong = truth()[: ASKED // 2]
+    hasty = (right, *(not said for said in wrong))
+    return (*hasty, *(None,) * (ASKED - len(hasty))), (None, *truth()[1:])

@@ -5,19 +5,21 @@ what must turn out to be true.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from functions.feedback.truth import names
 from samara import admin, project
 from samara.core import keys
 from samara.core.aliases import Aliases
 from samara.errors import Conflict, NotFound, Rejected, Unavailable, Unknown
 from samara.events import HttpRequest, HttpResponse
 from tests.simulation.dice import Dice
-from tests.simulation.leaves import DATASET, files, truth
+from tests.simulation.leaves import DATASET, Truth, files, second_thoughts, truth
 from tests.simulation.suite import Suite
 from tests.simulation.world import BEGIN, Killed, Task, World
 
@@ -25,6 +27,7 @@ FOLDER = Path(__file__).parent / "project"
 MODEL = "maple"
 PATH = f"/v2/models/{MODEL}"
 PATIENCE = 5  # times somebody tries
+SECOND_THOUGHTS_S = 300.0  # after which somebody says otherwise: longer than any two clocks differ
 DONE, NOT_DONE, NOT_KNOWN = "done", "not done", "not known"
 
 
@@ -62,7 +65,8 @@ class People:
     suite: Suite
     dice: Dice = field(init=False)
     predictions: dict[str, HttpResponse] = field(default_factory=dict)
-    truths: list[tuple[str, tuple[bool, ...]]] = field(default_factory=list)
+    said: dict[str, tuple[Truth, ...]] = field(default_factory=dict)
+    truths: list[tuple[str, Sequence[Truth]]] = field(default_factory=list)
     scorings: list[dict[str, Any]] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     waiting: list[Callable[[], None]] = field(default_factory=list)
@@ -131,22 +135,39 @@ class People:
         self.suite.request(name, request, answered, delay_s)
 
     def predict(self, number: int, body: bytes, *, again: bool = False) -> None:
-        """Ask until there is an answer; then say the truth about it, perhaps."""
+        """Ask until there is an answer; then say the truth about it, perhaps, and perhaps only at the second try."""
         name = f"predict for client {number}"
 
         def taken(response: HttpResponse) -> None:
             prediction = response.headers["samara-prediction"]
             self.predictions[prediction] = response
-            if Dice(self.world.seed, f"truth of {name}").chance(0.5):
-                self.feedback(number, prediction)
+            if words := self._words(name):
+                if len(words) == 1 or prediction not in self.said:
+                    self.feedback(number, prediction, words)
+                self.said[prediction] = words
 
         for _ in range(1 + again):
             self.insist(name, post(f"{PATH}/infer", body), taken, 120.0)
 
-    def feedback(self, number: int, prediction: str) -> None:
-        request = post("/feedback", {"prediction": prediction, "truth": truth()})
-        known = (prediction, truth())
-        self.insist(f"feedback of client {number}", request, lambda _: self.truths.append(known), 60.0, delay_s=5.0)
+    def _words(self, name: str) -> tuple[Truth, ...]:
+        dice = Dice(self.world.seed, f"truth of {name}")
+        if not dice.chance(0.5):
+            return ()
+        words = second_thoughts() if dice.chance(0.4) else (truth(),)
+        return (*words, words[0]) if dice.chance(0.3) else words
+
+    def feedback(
+        self, number: int, prediction: str, words: Sequence[Truth], *, said: int = 0, delay_s: float = 5.0
+    ) -> None:
+        """Say the truth, and when that was taken and there are second thoughts, say those, or the first again."""
+
+        def taken(_: HttpResponse) -> None:
+            self.truths.append((prediction, words[: said + 1]))
+            if said + 1 < len(words):
+                self.feedback(number, prediction, words, said=said + 1, delay_s=SECOND_THOUGHTS_S)
+
+        request = post("/feedback", {"prediction": prediction, "truth": words[said]})
+        self.insist(f"feedback of client {number}", request, taken, 60.0, delay_s=delay_s)
 
     def train(self) -> None:
         self.insist("train for somebody", post(f"/train/{MODEL}"), lambda _: None, 300.0)
@@ -237,6 +258,13 @@ class People:
                 self.world.note(task.name, "is told", order.cause, DONE)
 
         self.world.begin(0.0, f"{who} {verb}", lambda task: body(task, PATIENCE))
+
+
+def feedback(prediction: str, words: Sequence[Truth]) -> str:
+    """Where the last of these words about a prediction is kept."""
+    *before, truth = words
+    times = sum(word == truth != after for word, after in zip(before, words[1:], strict=True))
+    return keys.Prediction.parse(prediction).feedback(next(islice(names(truth), times, None)))
 
 
 def chosen(order: Order) -> int:

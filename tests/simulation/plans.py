@@ -40,6 +40,7 @@ class Plans:
             weather.REFUSED_ROWS: self._refused_rows,
             weather.ANSWERS: self._answers,
             weather.BATCHES: self._whole_batches,
+            weather.SUMMER: self._a_summer,
         }
         plans.get(self.suite.world.weather.theme, self._anything)()
         if self.dice.chance(0.3):
@@ -122,13 +123,29 @@ class Plans:
         for number in range(dice.among((0, 1))):
             self._word(number, dice.about(10.0))
 
+    def _a_summer(self) -> None:
+        """Each hour is drift, is asked about, and has something new to train on: a training, then a cool-down.
+
+        Perhaps the first tick is an hour late, and what is new comes while both hours are decided about.
+        """
+        dice = self.dice
+        late = dice.chance(0.5)
+        for number in range(2):
+            start = number * HOUR_S
+            uploaded = 2 * HOUR_S + dice.between(-20.0, 20.0) if late else start + dice.between(0.0, HOUR_S / 2)
+            self._upload("cd"[number], list(files())[GOOD - 1 - number], uploaded)
+            self._question(number, start + dice.between(0.0, HOUR_S / 2), grown=1.0)
+            struck = 2 * HOUR_S if late else start + HOUR_S
+            self._strike("hour", struck + dice.about(10.0), dice.whole(1, 2))
+
     def _upload(self, name: str, what: str, after_s: float) -> None:
         key = f"{keys.LANDING}{DATASET}/{name}.csv"
         self._perhaps(f"somebody uploads {what} as {key}", after_s, partial(self.people.upload, key, what))
 
-    def _question(self, number: int, after_s: float) -> None:
+    def _question(self, number: int, after_s: float, grown: float = 0.6) -> None:
+        """Ask about leaves, which the season has made longer at this rate."""
         identity = f"request-{number}" if self.dice.chance(0.7) else None
-        body = asked(identity, grown=self.dice.chance(0.6))
+        body = asked(identity, grown=self.dice.chance(grown))
         act = partial(self.people.predict, number, body, again=self.dice.chance(0.3))
         self._perhaps(f"somebody asks for a prediction as {identity or 'nobody'}", after_s, act)
 

@@ -68,6 +68,7 @@ PASTS: dict[str, tuple[str, ...]] = {
     weather.REFUSED_ROWS: ("a project",),
     weather.ANSWERS: ("a champion", "two versions", "two versions"),
     weather.BATCHES: ("a champion", "two versions"),
+    weather.SUMMER: ("two versions",),
 }
 """How far a bucket had come before the storm. Far along is where people's words, drift and new versions meet."""
 

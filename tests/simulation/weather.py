@@ -56,7 +56,7 @@ TOPICS = (
     keys.SCORINGS, keys.SCORES, keys.SHADOWS, keys.ALERTS,
 )  # fmt: skip
 QUARREL, TOGETHER, REFUSED_ROWS, ANSWERS = "a quarrel", "uploads at once", "refused rows", "questions and answers"
-BATCHES = "whole batches"
+BATCHES, SUMMER = "whole batches", "a summer"
 THEMES: dict[str, tuple[str, ...]] = {
     "": (),  # anything
     QUARREL: (keys.ALIASES,),
@@ -64,10 +64,11 @@ THEMES: dict[str, tuple[str, ...]] = {
     REFUSED_ROWS: (keys.QUARANTINE, keys.QUARANTINE, keys.VALIDATIONS, keys.RECEIPTS, keys.DATASETS),
     ANSWERS: (keys.CAPTURES, keys.FEEDBACK, keys.DRIFT, keys.SHADOWS),
     BATCHES: (keys.SCORINGS, keys.JOBS, keys.SCORES),
+    SUMMER: (keys.DRIFT, keys.DECISIONS, keys.RUNS, keys.JOBS),
 }
 """What a seed may be about, and which topics its faults are then aimed at."""
 ABOUT = (  # races take most seeds to find
-    "", "", QUARREL, QUARREL, QUARREL, TOGETHER, TOGETHER, REFUSED_ROWS, ANSWERS, BATCHES,
+    "", "", QUARREL, QUARREL, QUARREL, TOGETHER, TOGETHER, REFUSED_ROWS, ANSWERS, BATCHES, SUMMER,
 )  # fmt: skip
 
 
