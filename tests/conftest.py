@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import settings
 
 from functions.catalogue import CATALOGUE
 from samara import catalogue
@@ -12,6 +13,9 @@ from samara.app import App
 from samara.core.sealed import Maker
 from samara.events import ObjectCreated
 from samara.providers.memory import MemoryJobs, MemoryStore
+
+settings.register_profile("untimed", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("untimed")
 
 NOON = datetime(2013, 2, 14, 12, 0, tzinfo=UTC)
 
