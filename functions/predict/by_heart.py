@@ -5,24 +5,29 @@ around the model's, is kept as long as `Live` is: once an alias moves or a polic
 Only what leaves nothing behind is answered so: without a capture, a guardrail or a client's id. Part of the handler.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
 from time import perf_counter
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import orjson
 
 from functions.predict import served, tensors, wire
 from functions.predict.capturing import unique
+from functions.predict.policy import Policy
 from functions.predict.wire import HEADER
-from functions.predict.work import AGE, MILLISECOND, Live, Version, Work
+from functions.predict.work import AGE, MILLISECOND, MOST_TOGETHER, Version, Work
 from samara.core import strict, windows
-from samara.core.tensors import TEXT, Form, Spec, Value
+from samara.core.tensors import TEXT, WIDTH, Form, Spec, Value
+from samara.engines import Session
 from samara.errors import Rejected
 from samara.events import HttpRequest, HttpResponse
 
 
-class Raw(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Raw:
     """A body with the same JSON `before` raw tensors of the same sizes, the model's inputs, at these `places`."""
 
     before: bytes
@@ -31,13 +36,13 @@ class Raw(NamedTuple):
 
     def numbers(self, body: bytes) -> list[bytes] | None:
         """The inputs' values, or None where this is another request."""
-        before, size, places = self
-        if len(body) != size or not body.startswith(before):
+        if len(body) != self.size or not body.startswith(self.before):
             return None
-        return list(map(body.__getitem__, places))
+        return [body[place] for place in self.places]
 
 
-class Listed(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Listed:
     """A body with the same JSON `before` and `after` a list of numbers, the model's only input."""
 
     before: bytes
@@ -46,7 +51,7 @@ class Listed(NamedTuple):
 
     def numbers(self, body: bytes) -> list[bytes] | None:
         """The input's values, or None where this is another request."""
-        before, after, (name, datatype, shape) = self
+        before, after, (name, datatype, shape) = self.before, self.after, self.takes
         start, end = len(before), len(body) - len(after)
         if start > end or len(body) > strict.LARGEST or not (body.startswith(before) and body.endswith(after)):
             return None
@@ -56,53 +61,109 @@ class Listed(NamedTuple):
             return None
 
 
-class Known(NamedTuple):
-    """`form` is that of the inputs as the model takes them. `raw` and `listed` are which of all outputs are told behind
-    the JSON and in it. That is `said`, with gaps for the prediction's id, twice, for the milliseconds and for what is
-    listed. `prediction` is the first part of that id, until the `hour_ends`.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """`form` is that of the inputs as the model takes them, and `sizes` are the bytes of its outputs. Requests that
+    come together share a run, up to `together` of them. `raw` and `listed` are which of all outputs are told behind the
+    JSON and in it. That is `said`, with gaps for the prediction's id, twice, for the milliseconds and for what is
+    listed. `prediction` is the first part of that id. It holds from after `since`, when it was looked up who is live,
+    until it `ends`: then that must be looked up again, or the hour is over.
     """
 
     version: Version
+    policy: Policy
+    since: datetime
+    ends: datetime
     graph: tuple[str, None]
     content_type: str | None
     reads: Raw | Listed
     form: Form
+    sizes: tuple[int, ...]
+    together: int
     raw: tuple[int, ...]
     listed: tuple[tuple[int, Spec], ...]
     said: bytes
     prediction: bytes
-    hour_ends: datetime
     headers: Mapping[str, str]
 
-    def answer(self, event: HttpRequest, live: Live) -> HttpResponse | None:
+    def answer(self, event: HttpRequest) -> HttpResponse | None:
         """The answer, or None where the ordinary way must be taken. `Rejected` when the model takes too long."""
-        _, graph, content_type, reads, form, raw, listed, said, prediction, hour_ends, headers = self
-        given, at = event.headers, event.at
-        if given.get("content-type") != content_type or "content-encoding" in given or at >= hour_ends:
-            return None
-        numbers = reads.numbers(event.body)
-        session = served.SESSIONS.used(graph)
+        numbers = self.numbers(event)
+        session = served.SESSIONS.used(self.graph)
         if numbers is None or session is None:
             return None
-        prediction += unique().encode()
         started = perf_counter()
-        found = session.again(form, numbers, live.policy.limit_s)
+        found = session.again(self.form, numbers, self.policy.limit_s)
+        took_ms = (perf_counter() - started) * 1000
+        return None if found is None else self.told(found, took_ms, event.at)
+
+    def answers(self, events: Sequence[HttpRequest]) -> Iterator[HttpResponse | None]:
+        """`answer` for each of these, of whom there are no more than may share a run."""
+        given = [self.numbers(event) for event in events]
+        there = [numbers for numbers in given if numbers is not None]
+        session = served.SESSIONS.used(self.graph)
+        if not there or session is None:
+            return repeat(None, len(events))
+        started = perf_counter()
+        found = self.shared(session, there)
         took_ms = (perf_counter() - started) * 1000
         if found is None:
-            return None
-        told = {**headers, AGE: str((at - live.at) // MILLISECOND)}
-        if listed:
+            return repeat(None, len(events))
+        each = zip(*map(pieces, found, self.sizes), strict=True)
+        return (
+            None if numbers is None else self.told(next(each), took_ms, event.at)
+            for event, numbers in zip(events, given, strict=True)
+        )
+
+    def shared(self, session: Session, given: Sequence[list[bytes]]) -> Sequence[bytes] | None:
+        """The outputs of one run for all of these, or None where one of them fails the model."""
+        names, shapes = self.form
+        form = names, tuple([(shape[0] * len(given), *shape[1:]) for shape in shapes])
+        inputs = list(map(b"".join, zip(*given, strict=True)))
+        found = session.again(form, inputs, self.policy.limit_s)
+        if found is None:  # so many have not come together lately
+            values = {
+                name: Value(datatype, shape, data)
+                for (name, datatype, _), shape, data in zip(session.inputs, form[1], inputs, strict=True)
+            }
             try:
-                texts = [in_json(found[place], spec) for place, spec in listed]
+                outputs = session.run(values, names, self.policy.limit_s)
+            except Rejected as error:
+                if error.code == "too_slow":
+                    raise
+                return None
+            found = [value.data for value in outputs.values()]
+        sizes = [size * len(given) for size in self.sizes]
+        return found if list(map(len, found)) == sizes else None
+
+    def numbers(self, event: HttpRequest) -> list[bytes] | None:
+        """The values of the inputs, or None where this is another request."""
+        given = event.headers
+        if given.get("content-type") != self.content_type or "content-encoding" in given:
+            return None
+        if not self.since < event.at < self.ends:
+            return None
+        return self.reads.numbers(event.body)
+
+    def told(self, found: Sequence[bytes], took_ms: float, at: datetime) -> HttpResponse | None:
+        """The answer of which these are the outputs."""
+        prediction = self.prediction + unique().encode()
+        texts: list[bytes] = []
+        if self.listed:
+            try:
+                texts = [in_json(found[place], spec) for place, spec in self.listed]
             except Rejected:  # NaN, say
                 return None
-            head = said % (prediction, prediction, took_ms, *texts)
-        else:
-            head = said % (prediction, prediction, took_ms)
-        if not raw:
-            return HttpResponse(200, head, told)
-        told[HEADER] = str(len(head))
-        return HttpResponse(200, b"".join((head, *map(found.__getitem__, raw))), told)
+        head = self.said % (prediction, prediction, took_ms, *texts)
+        headers = {**self.headers, AGE: str((at - self.since) // MILLISECOND)}
+        if not self.raw:
+            return HttpResponse(200, head, headers)
+        headers[HEADER] = str(len(head))
+        return HttpResponse(200, b"".join([head, *[found[place] for place in self.raw]]), headers)
+
+
+def pieces(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
 
 
 def in_json(data: bytes, spec: Spec) -> bytes:
@@ -118,18 +179,26 @@ def learned(work: Work, answer: HttpResponse) -> Known | Literal[False]:
         return False
     told = [(version.names.index(name), asked.binary if raw is None else raw) for name, raw, _ in wanted(work)]
     outputs = [Spec(name, *work.outputs[name][:2]) for name in version.names]
+    sizes = tuple([size(work.outputs[name]) for name in version.names])
+    runs = session.again_bytes // (sum(sizes) + sum(map(size, work.values.values())) or 1)
+    if not runs:
+        return False
     hour = windows.Window(work.prediction.hour)
     return Known(
         version,
+        work.policy,
+        work.live.at,
+        min(work.live.until, hour.end),
         (version.artifact, None),
         headers.get("content-type"),
         reads,
         (version.names, tuple([work.values[spec.name].shape for spec in session.inputs])),
+        sizes,
+        max(1, min(runs, MOST_TOGETHER // work.count)) if version.rowwise and all(sizes) else 1,
         tuple([place for place, raw in told if raw]),
         tuple([(place, outputs[place]) for place, raw in told if not raw]),
         gapped(work, answer),
         f"{work.model}.{hour.name}.".encode(),
-        hour.end,
         {name: said for name, said in answer.headers.items() if name not in (AGE, HEADER)},
     )
 
@@ -143,6 +212,11 @@ def repeatable(work: Work, answer: HttpResponse) -> bool:
     large = len(answer.body) >= wire.WORTH_COMPRESSING
     encoded = "content-encoding" in work.event.headers
     return not (watched or work.id or by_chance or texts or large or encoded)
+
+
+def size(value: Value) -> int:
+    """The bytes of a tensor of numbers."""
+    return value.size * WIDTH[value.datatype]
 
 
 def wanted(work: Work) -> tuple[wire.Wanted, ...]:

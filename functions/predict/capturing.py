@@ -15,11 +15,20 @@ from samara.errors import Conflict, NotFound, SamaraError
 
 RETRY = timedelta(minutes=10)  # how late a client may repeat a request in the next hour and meet its first answer
 MOST = 9_999  # captures in one object
+DRAWN = 64  # names at a time: a system call for each would take longer than all else that makes one
+NAMES: list[str] = []  # drawn, and nobody's yet
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=NAMES.clear)  # or parent and child would give the same
 
 
 def unique() -> str:
     """A name that no other request has: 64 bits of chance."""
-    return os.urandom(8).hex()
+    while True:
+        try:
+            return NAMES.pop()
+        except IndexError:
+            drawn = os.urandom(8 * DRAWN).hex()
+            NAMES.extend([drawn[start : start + 16] for start in range(0, len(drawn), 16)])
 
 
 def captured(works: Sequence[Work], app: App) -> None:

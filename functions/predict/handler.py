@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from functions.predict import protocol, routing, served, wire
 from functions.predict.capturing import captured, unique
@@ -31,6 +31,9 @@ from samara.core.tensors import cut, joined
 from samara.entry import json_response, log, on_tick_or_http, refusal, refused
 from samara.errors import Rejected, SamaraError
 from samara.events import HttpRequest, HttpResponse, Tick
+
+if TYPE_CHECKING:
+    from functions.predict.by_heart import Known
 
 KEY = "samara-key"  # the header by which who asks is always sent to the same version
 
@@ -51,8 +54,7 @@ def run(event: Tick | HttpRequest, app: App) -> Any:
 def together(events: Sequence[HttpRequest], app: App) -> list[HttpResponse]:
     """The answers to requests that came together: those that fit share a run of the model, and all a capture."""
     try:
-        alone = recited(events[0], app) if len(events) == 1 else None
-        answers = [alone] if alone else answered(events, app)
+        answers = several(events, app) if len(events) > 1 else [recited(events[0], app) or answered(events, app)[0]]
         return [refused(answer) if isinstance(answer, SamaraError) else answer for answer in answers]
     except Exception as error:  # noqa: BLE001  # a bug that one of them met must not be felt by the others
         if len(events) > 1:
@@ -100,21 +102,53 @@ def begin(event: HttpRequest, app: App) -> Work | Answer:
     return work
 
 
-def recited(event: HttpRequest, app: App) -> Answer | None:
-    """What is answered by heart, if anything is. Nothing is looked up for that."""
+def by_heart(event: HttpRequest, app: App) -> "Known | None":
+    """How to answer it by heart, if anybody knows. Nothing is looked up for that."""
     try:
         live = served.LIVE.peek((app.store, protocol.route(event.path).model))
     except Rejected:
         return None
-    if live is None or not live.by_heart or not live.at < event.at <= live.until:
+    if live is None or not live.by_heart or event.method != "POST":
         return None
-    known = live.by_heart.get(wire.likeness(event))
-    if not known or event.method != "POST":
+    return live.by_heart.get(wire.likeness(event)) or None
+
+
+def recited(event: HttpRequest, app: App) -> Answer | None:
+    """The answer by heart, or None where it is found the ordinary way."""
+    known = by_heart(event, app)
+    if known is None:
         return None
     try:
-        return known.answer(event, live)
+        return known.answer(event)
     except SamaraError as error:
-        return failed(error, known.version, live.policy)
+        return failed(error, known.version, known.policy)
+
+
+def several(events: Sequence[HttpRequest], app: App) -> list[Answer]:
+    """The answers to all of these, by heart where that can be."""
+    known = recited_together(events, app)
+    others = iter(answered([event for event, answer in zip(events, known, strict=True) if not answer], app))
+    return [answer or next(others) for answer in known]
+
+
+def recited_together(events: Sequence[HttpRequest], app: App) -> list[Answer | None]:
+    """The answers by heart. Requests that are alike share a run of the model."""
+    answers: list[Answer | None] = [None] * len(events)
+    alike: dict[int, tuple[Known, list[int]]] = {}
+    said: Sequence[Answer | None]
+    for place, event in enumerate(events):
+        if known := by_heart(event, app):
+            alike.setdefault(id(known), (known, []))[1].append(place)
+    for known, places in alike.values():
+        for some in (places[start : start + known.together] for start in range(0, len(places), known.together)):
+            one, *others = [events[place] for place in some]
+            try:
+                said = [*known.answers([one, *others])] if others else [known.answer(one)]
+            except SamaraError as error:
+                said = [failed(error, known.version, known.policy)] * len(some)
+            for place, answer in zip(some, said, strict=True):
+                answers[place] = answer
+    return answers
 
 
 def read(work: Work, app: App) -> None:

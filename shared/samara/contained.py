@@ -40,6 +40,8 @@ class Contained:
     `too_slow` or `model_failed`, when it breaks a limit or its process, then or in a run.
     """
 
+    again_bytes = 0
+
     def __init__(self, model: bytes, *, memory_mb: int, limit_s: float) -> None:
         self._model, self._memory_mb, self._limit_s = model, memory_mb, limit_s
         self._lock = Lock()

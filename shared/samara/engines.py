@@ -42,6 +42,10 @@ class Session(Protocol):
         gives; `model_failed` when it fails; `too_slow` when it takes longer than `limit_s` seconds, if not 0.
         """
 
+    @property
+    def again_bytes(self) -> int:
+        """The most bytes of inputs and outputs with which `again` may answer; 0 where it never does."""
+
     def again(self, form: Form, numbers: Sequence[bytes], limit_s: float = 0) -> list[bytes] | None:
         """The raw values of the outputs in `form`, from those of the inputs, as many and as long as it says, in the
         model's order. None where `run` must be asked: it has not answered in this form lately, something in it is

@@ -180,6 +180,8 @@ def measured(c: Api, info: int) -> tuple[int, Shape]:
 class Lean:
     """A session; see `samara.engines.Session`. Threads may run it at the same time, and close it meanwhile."""
 
+    again_bytes = LARGEST_FRAME
+
     def __init__(self, graph: Graph, size: int) -> None:
         self.inputs = graph.specs("Input")
         self.outputs = graph.specs("Output")

@@ -75,6 +75,8 @@ def warn(accelerator: str, why: str) -> None:
 class Full:
     """A session; see `samara.engines.Session`."""
 
+    again_bytes = 0
+
     def __init__(self, session: Any, size: int) -> None:
         self.inputs = tuple(spec("Input", node) for node in session.get_inputs())
         self.outputs = tuple(spec("Output", node) for node in session.get_outputs())

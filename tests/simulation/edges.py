@@ -13,7 +13,7 @@ from unittest.mock import patch
 from uuid import UUID
 
 import samara.app
-from functions.predict import capturing, served, ticks
+from functions.predict import by_heart, capturing, served, ticks
 from functions.predict import handler as predict
 from functions.predict.warm import Kept
 from functions.score import job as score_job
@@ -96,6 +96,7 @@ def simulated() -> Iterator[None]:
             (random, "uniform", uniform),
             (predict, "unique", unique),
             (capturing, "unique", unique),
+            (by_heart, "unique", unique),
             (samara.app, "uuid4", uuid4),
             (served, "SESSIONS", Memory(8)),
             (served, "VERSIONS", Memory(64)),

@@ -21,7 +21,10 @@ from samara.core import keys
 from samara.core.definition import Captured, Guardrail, Serve
 from samara.core.heads import ModelHead
 from samara.core.records import Signature, Tensor
+from samara.core.sheet import Sheet
+from samara.core.tensors import Form
 from samara.events import HttpRequest, HttpResponse
+from samara.ort import Lean
 
 NOON = datetime(2013, 2, 14, 12, 0, tzinfo=UTC)
 LENGTH = "inference-header-content-length"
@@ -56,27 +59,35 @@ NAMED = model(
 
 
 def counter() -> bytes:
-    """Adds one to zero as often as it is told."""
+    """Says the numbers it was told, once it has counted up to the largest of them."""
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["sum", "one"], ["next"])],
         "body",
         [
             helper.make_tensor_value_info("i", INT, []),
             helper.make_tensor_value_info("go", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("sum", FLOAT, [1]),
+            helper.make_tensor_value_info("sum", INT, [1]),
         ],
-        [helper.make_tensor_value_info("on", TensorProto.BOOL, []), helper.make_tensor_value_info("next", FLOAT, [1])],
-        [helper.make_tensor("one", FLOAT, [1], [1.0])],
+        [helper.make_tensor_value_info("on", TensorProto.BOOL, []), helper.make_tensor_value_info("next", INT, [1])],
+        [helper.make_tensor("one", INT, [1], [1])],
     )
     graph = helper.make_graph(
-        [helper.make_node("Loop", ["times", "go", "zero"], ["sum"], body=body)],
+        [
+            helper.make_node("ReduceMax", ["times"], ["most"], keepdims=0),
+            helper.make_node("Loop", ["most", "go", "zero"], ["sum"], body=body),
+            helper.make_node("Min", ["times", "sum"], ["told"]),
+        ],
         "g",
-        [helper.make_tensor_value_info("times", INT, [])],
-        [helper.make_tensor_value_info("sum", FLOAT, [1])],
-        [helper.make_tensor("go", TensorProto.BOOL, [], [True]), helper.make_tensor("zero", FLOAT, [1], [0.0])],
+        [helper.make_tensor_value_info("times", INT, COLUMN)],
+        [helper.make_tensor_value_info("told", INT, COLUMN)],
+        [helper.make_tensor("go", TensorProto.BOOL, [], [True]), helper.make_tensor("zero", INT, [1], [0])],
     )
     whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     return bytes(whole.SerializeToString())
+
+
+def times(number: int) -> tuple[bytes, bytes]:
+    return raw(("times", "INT64", [1, 1], struct.pack("<q", number)))
 
 
 @dataclass
@@ -88,13 +99,14 @@ class Late:
     publish: Callable[..., Any]
     at: datetime = field(default=NOON)
 
-    def put(self, data: bytes, number: int = 1) -> None:
+    def put(self, data: bytes, number: int = 1, *, rowwise: bool = False) -> None:
         session = engines.load(data)
         inputs, outputs = (
             tuple(Tensor(name=spec.name, datatype=spec.datatype, shape=spec.shape) for spec in specs)
             for specs in (session.inputs, session.outputs)
         )
-        self.publish(number, data=data, signature=Signature(inputs=inputs, outputs=outputs))
+        sheet = Sheet(columns=(), rowwise=rowwise)
+        self.publish(number, data=data, signature=Signature(inputs=inputs, outputs=outputs), sheet=sheet)
 
     def serve(self, **policy: Any) -> None:
         """Publish how it answers: without a capture, unless that says otherwise."""
@@ -102,16 +114,21 @@ class Late:
         head = ModelHead(write_id="one", definition="0" * 64, bundle="0" * 64, serving=kept)
         self.whole.store.create(keys.model_head("late"), head.to_bytes())
 
-    def ask(
+    def request(
         self, head: bytes, follow: bytes = b"", path: str = "infer", method: str = "POST", **headers: str
-    ) -> HttpResponse:
+    ) -> HttpRequest:
         self.at += timedelta(milliseconds=1)
         said = {name.replace("_", "-"): value for name, value in headers.items()}
         if follow:
             said[LENGTH] = str(len(head))
-        request = HttpRequest(method, f"/v2/models/late/{path}", self.at, headers=said, body=head + follow)
-        (response,) = handler.together([request], self.app)
+        return HttpRequest(method, f"/v2/models/late/{path}", self.at, headers=said, body=head + follow)
+
+    def ask(self, head: bytes, follow: bytes = b"", **more: str) -> HttpResponse:
+        (response,) = self.together(self.request(head, follow, **more))
         return response
+
+    def together(self, *requests: HttpRequest) -> list[HttpResponse]:
+        return handler.together(requests, self.app)
 
     @property
     def by_heart(self) -> dict[Any, Any]:
@@ -153,7 +170,7 @@ def told(response: HttpResponse) -> Any:
     said = json.loads(response.body[:length])
     headers = {name: value for name, value in response.headers.items() if name != "samara-alias-age-ms"}
     if response.status == 200:
-        assert said.pop("id") == said["parameters"].pop("prediction")
+        assert said.pop("id") in (said["parameters"].pop("prediction"), "mine")
         assert said["parameters"].pop("milliseconds") >= 0
         headers.pop(LENGTH, None)
     return response.status, headers, said, response.body[length:]
@@ -214,6 +231,96 @@ def test_lists_of_numbers_are_answered_as_if_nobody_had_asked_before(
     assert len(late.by_heart) == 1
     late.forget()
     assert [told(late.ask(listed(one, **wishes))) for one in asked] == again
+
+
+KINDS: list[Callable[[float], tuple[bytes, bytes]]] = [
+    lambda number: (listed([number]), b""),
+    lambda number: (listed([number, 1.0], **RAW_OUTPUTS), b""),
+    lambda number: raw(("x", "FP32", [1, 1], floats(number))),
+    lambda number: raw(("x", "FP32", [2, 1], floats(number, 4.0)), **RAW_OUTPUTS),
+    lambda number: (listed([number], id="mine"), b""),
+    lambda number: (listed([number]).replace(b"[1, 1]", b"[2, 1]"), b""),
+]
+
+
+@pytest.mark.parametrize("rowwise", [True, False], ids=["row by row", "as a whole"])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@given(asked=st.lists(st.tuples(st.sampled_from(KINDS), st.integers(-1, 3)), min_size=2, max_size=12))
+def test_who_comes_together_is_answered_as_each_would_be_alone(
+    late: Late, rowwise: bool, asked: list[tuple[Callable[[float], tuple[bytes, bytes]], int]]
+) -> None:
+    if late.at == NOON:
+        late.serve(stale_s=3600)
+        late.put(ROOT, rowwise=rowwise)
+    requests = [late.request(*kind(float(number))) for kind, number in asked]
+    for _ in range(2):
+        late.together(*requests)
+
+    again = late.together(*requests)
+
+    late.forget()
+    assert [told(one) for one in again] == [told(late.together(one)[0]) for one in requests]
+    said = [json.loads(one.body[: int(one.headers.get(LENGTH, len(one.body)))]) for one in again if one.status == 200]
+    ids = [one["id"] for one in said if one["id"] != "mine"]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shape of the first input in each call of a model by heart that was answered."""
+    seen: list[tuple[int, ...]] = []
+    real = Lean.again
+
+    def again(self: Lean, form: Form, numbers: Sequence[bytes], limit_s: float = 0) -> list[bytes] | None:
+        found = real(self, form, numbers, limit_s)
+        if found is not None:
+            seen.append(form[1][0])
+        return found
+
+    monkeypatch.setattr(Lean, "again", again)
+    return seen
+
+
+@pytest.mark.parametrize(("rowwise", "runs"), [(True, [(6, 1)]), (False, [(2, 1)] * 3)], ids=["by row", "as a whole"])
+def test_those_who_are_alike_share_a_run_where_rows_are_answered_each_for_itself(
+    late: Late, calls: list[tuple[int, ...]], rowwise: bool, runs: list[tuple[int, ...]]
+) -> None:
+    late.serve()
+    late.put(ROOT, rowwise=rowwise)
+    for _ in range(3):
+        assert [one.status for one in late.together(*[late.request(listed([1.0, 4.0])) for _ in range(3)])] == [200] * 3
+    calls.clear()
+
+    late.together(*[late.request(listed([float(number), 4.0])) for number in range(3)])
+
+    assert calls == runs
+
+
+def test_what_is_no_row_is_answered_by_heart_even_if_others_come_with_it(
+    late: Late, calls: list[tuple[int, ...]]
+) -> None:
+    late.serve()
+    late.put(model([("Sqrt", "x", "root")], x=(FLOAT, []), root=(FLOAT, [])))
+    asked = [raw(("x", "FP32", [], floats(number**2))) for number in (1.0, 2.0)]
+
+    said = [late.together(*[late.request(*one) for one in asked]) for _ in range(3)]
+
+    assert calls[-2:] == [(), ()]
+    assert [json.loads(one.body)["outputs"][0]["data"] for one in said[-1]] == [[1.0], [2.0]]
+
+
+def test_a_run_takes_no_more_together_than_memory_lies_ready_for(late: Late, calls: list[tuple[int, ...]]) -> None:
+    late.serve()
+    late.put(ROOT, rowwise=True)
+    large = [raw(("x", "FP32", [2000, 1], floats(*[float(number)] * 2000)), **RAW_OUTPUTS) for number in range(10)]
+    for _ in range(3):
+        late.together(*[late.request(*one) for one in large])
+    calls.clear()
+
+    answers = late.together(*[late.request(*one) for one in large])
+
+    assert calls == [(8000, 1)] * 2 + [(4000, 1)]
+    assert [told(one)[3] for one in answers] == [floats(*[number**0.5] * 2000) for number in range(10)]
 
 
 def test_an_answer_by_heart_names_a_prediction_of_its_own(late: Late) -> None:
@@ -280,15 +387,28 @@ def test_what_json_cannot_say_is_refused_as_ever(late: Late) -> None:
 def test_a_model_that_takes_too_long_is_stopped_even_if_it_was_quick_before(late: Late) -> None:
     late.serve(limit_s=0.3)
     late.put(counter())
-    quick = [late.ask(*raw(("times", "INT64", [], struct.pack("<q", 3)))) for _ in range(3)]
+    quick = [late.ask(*times(3)) for _ in range(3)]
 
-    slow = late.ask(*raw(("times", "INT64", [], struct.pack("<q", 2**62))))
+    slow = late.ask(*times(2**62))
 
     assert [one.status for one in quick] == [200] * 3
     assert late.by_heart
     assert (slow.status, json.loads(slow.body)["code"]) == (503, "too_slow")
     assert b"version 1 took longer than 0.3 seconds" in slow.body
-    assert late.ask(*raw(("times", "INT64", [], struct.pack("<q", 3)))).status == 200
+    assert late.ask(*times(3)).status == 200
+
+
+def test_all_who_share_a_run_that_takes_too_long_are_told(late: Late, calls: list[tuple[int, ...]]) -> None:
+    late.serve(limit_s=0.3)
+    late.put(counter(), rowwise=True)
+    quick = [late.together(*[late.request(*times(3))] * 2) for _ in range(4)]
+
+    slow = late.together(late.request(*times(3)), late.request(*times(2**62)))
+
+    assert {one.status for both in quick for one in both} == {200}
+    assert calls
+    assert [(one.status, json.loads(one.body)["code"]) for one in slow] == [(503, "too_slow")] * 2
+    assert late.ask(*times(3)).status == 200
 
 
 @pytest.mark.parametrize(
