@@ -42,7 +42,7 @@ class Plan:
     parts: tuple[str, ...] = PARTS
     rounds: int = ROUNDS
     seconds: float = 2.0
-    repetitions: int = 41
+    repetitions: int = 1001
     invocations: int = 1000
     seed: int = SEED
     folder: Path = field(default_factory=lambda: CACHE)
@@ -195,7 +195,7 @@ def plan_of(arguments: list[str]) -> Plan:
     parser.add_argument("--quick", action="store_true", help="half a second a phase, for a look")
     asked = parser.parse_args(arguments)
     chosen = tuple(contender for contender in CONTENDERS if contender.name in asked.only)
-    short: dict[str, Any] = {"seconds": 0.5, "repetitions": 11, "invocations": 200} if asked.quick else {}
+    short: dict[str, Any] = {"seconds": 0.5, "repetitions": 301, "invocations": 200} if asked.quick else {}
     return Plan(chosen, tuple(asked.parts), asked.rounds, seed=asked.seed, **short)
 
 

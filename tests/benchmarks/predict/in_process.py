@@ -8,9 +8,10 @@ import json
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from tests.benchmarks.predict.dialects import DIALECTS
 from tests.benchmarks.predict.specimen import INPUT, OUTPUT, Row, Specimen, specimen
 
 BATCHES = (1, 16, 256)
-BLOCK_US = 4_000  # about how long the calls of one block take together
+BLOCK_US = 400  # about how long the calls of one block take together: less than a machine needs to change its pace
 RUN = "onnxruntime's call"
 PATH = "/v2/models/model/infer"
 
@@ -52,8 +53,7 @@ def sides(subject: Specimen, batch: int) -> dict[str, Side]:
 
 def bare(subject: Specimen, rows: list[Row]) -> dict[str, Side]:
     """The model and nothing around it: by the package, and by the engine that Samara serves with."""
-    session, array = session_of(subject), np.array(rows, dtype=np.float32)
-    engine = engines.load(subject.path.read_bytes())
+    session, engine, array = session_of(subject.path), engine_of(subject.path), np.array(rows, dtype=np.float32)
     value = Value("FP32", array.shape, array.tobytes())
     return {
         RUN: Side(lambda given: session.run([OUTPUT], {INPUT: given}), lambda calls: [array] * calls),
@@ -63,7 +63,7 @@ def bare(subject: Specimen, rows: list[Row]) -> dict[str, Side]:
 
 def by_hand(subject: Specimen, rows: list[Row]) -> dict[str, Side]:
     """orjson, numpy and onnxruntime, bytes to bytes, with nothing checked."""
-    session = session_of(subject)
+    session = session_of(subject.path)
     text, (_, binary) = DIALECTS["v2"].said(rows)[1], DIALECTS["v2 binary"].said(rows)
     size = binary.index(b"}]}") + 3
 
@@ -118,10 +118,17 @@ def moments(event: HttpRequest) -> Callable[[int], list[HttpRequest]]:
     return lambda calls: [event._replace(at=event.at + timedelta(microseconds=next(passed))) for _ in range(calls)]
 
 
-def session_of(subject: Specimen) -> Any:
+@cache
+def session_of(path: Path) -> Any:
+    """The package's, which all share: several copies of a model would keep each other out of the processor's cache."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    return ort.InferenceSession(subject.path, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+@cache
+def engine_of(path: Path) -> engines.Session:
+    return engines.load(path.read_bytes())
 
 
 def took_us(side: Side, calls: int) -> float:
@@ -133,23 +140,22 @@ def took_us(side: Side, calls: int) -> float:
     return (time.thread_time() - started) / calls * 1e6
 
 
-def measured(
-    subject: Specimen, repetitions: int, chance: random.Random
-) -> Iterator[tuple[int, dict[str, list[float]]]]:
-    """For each batch size, µs of each side in each repetition."""
-    for batch in BATCHES:
-        there = sides(subject, batch)
-        calls = {name: max(5, int(BLOCK_US / took_us(side, 20))) for name, side in there.items()}
-        seen: dict[str, list[float]] = {name: [] for name in there}
-        for _ in range(repetitions):
-            for name in chance.sample(list(there), len(there)):
-                seen[name].append(took_us(there[name], calls[name]))
-        yield batch, seen
+def measured(subject: Specimen, repetitions: int, chance: random.Random) -> dict[str, dict[str, list[float]]]:
+    """For each batch size, µs of each side in each repetition, in which all take their turn."""
+    there = {(batch, name): side for batch in BATCHES for name, side in sides(subject, batch).items()}
+    calls = {which: max(1, int(BLOCK_US / took_us(side, 20))) for which, side in there.items()}
+    seen: dict[str, dict[str, list[float]]] = {str(batch): {} for batch in BATCHES}
+    for batch, name in there:
+        seen[str(batch)][name] = []
+    for _ in range(repetitions):
+        for batch, name in chance.sample(list(there), len(there)):
+            seen[str(batch)][name].append(took_us(there[batch, name], calls[batch, name]))
+    return seen
 
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
     subject = specimen(Path(job["specimen"]))
-    return {str(batch): seen for batch, seen in measured(subject, job["repetitions"], random.Random(job["seed"]))}  # noqa: S311  # no secret
+    return measured(subject, job["repetitions"], random.Random(job["seed"]))  # noqa: S311  # no secret
 
 
 if __name__ == "__main__":
