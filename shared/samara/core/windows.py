@@ -12,7 +12,8 @@ from samara.errors import Rejected
 
 Size = Literal["hour", "day", "month"]
 FORMATS: dict[Size, str] = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m"}
-BY_LENGTH: dict[int, Size] = {7: "month", 10: "day"}
+LENGTHS: dict[Size, int] = {"hour": 13, "day": 10, "month": 7}  # of a name, which is how ISO 8601 begins
+BY_LENGTH: dict[int, Size] = {length: size for size, length in LENGTHS.items()}
 
 
 def hour(at: datetime) -> str:
@@ -37,7 +38,7 @@ class Window(NamedTuple("Named", [("name", str)])):
 
     def __new__(cls, name: str) -> Self:
         self = super().__new__(cls, name)
-        if self.start.strftime(FORMATS[self.size]) != self.name:
+        if self.start.isoformat()[: len(self.name)] != self.name:
             raise Rejected(self.name, "not a window; write 2013-02, 2013-02-14 or 2013-02-14T05")
         try:
             _ = self.end
@@ -78,7 +79,7 @@ def window(at: datetime, size: Size) -> Window:
     >>> window(datetime(2013, 2, 14, tzinfo=UTC), "month").end.isoformat()
     '2013-03-01T00:00:00+00:00'
     """
-    return Window(at.astimezone(UTC).strftime(FORMATS[size]))
+    return Window(at.astimezone(UTC).isoformat()[: LENGTHS[size]])
 
 
 def closed(at: datetime, size: Size, lookback: int) -> list[Window]:
