@@ -26,6 +26,7 @@ from samara.engines import Session
 from samara.errors import Misconfigured, Rejected
 
 Load = Callable[[bytes], Session]
+Containers = Callable[[], set[psutil.Process]]
 
 ELEMENTS = {
     "FP32": TensorProto.FLOAT, "FP64": TensorProto.DOUBLE, "FP16": TensorProto.FLOAT16, "BF16": TensorProto.BFLOAT16,
@@ -530,22 +531,26 @@ def test_a_model_that_is_itself_too_large_is_ended_while_it_is_loaded() -> None:
         Contained(model([node], [tensor("at", "INT64")], [tensor("y", "UINT8")], [huge]), memory_mb=48, limit_s=30)
 
 
-def containers() -> list[psutil.Process]:
-    """The processes that hold models for this one; other tests may have left it processes of other kinds."""
-    children = psutil.Process().children()
-    return [child for child in children if "samara.contained" in " ".join(child.cmdline())]
+@pytest.fixture
+def containers() -> Containers:
+    """The processes that hold models for this one since the test began; other tests may have left it some."""
+
+    def now() -> set[psutil.Process]:
+        children = psutil.Process().children()
+        return {child for child in children if "samara.contained" in " ".join(child.cmdline())}
+
+    before = now()
+    return lambda: now() - before
 
 
-def test_a_model_that_cannot_be_loaded_leaves_no_process_behind() -> None:
-    before = len(containers())
-
+def test_a_model_that_cannot_be_loaded_leaves_no_process_behind(containers: Containers) -> None:
     with pytest.raises(Rejected, match="cannot load it") as refused:
         contained(b"hello")
 
-    assert len(containers()) == before, f"while somebody still has {refused.value!r}"
+    assert not containers(), f"while somebody still has {refused.value!r}"
 
 
-def test_a_process_that_dies_is_told_of_and_replaced() -> None:
+def test_a_process_that_dies_is_told_of_and_replaced(containers: Containers) -> None:
     with contained(echo("FP32")) as session:
         (child,) = containers()
         child.kill()
@@ -558,7 +563,7 @@ def test_a_process_that_dies_is_told_of_and_replaced() -> None:
     assert not containers()
 
 
-def test_a_process_knows_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_knows_no_secrets(monkeypatch: pytest.MonkeyPatch, containers: Containers) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     with contained(echo("FP32")):
         (child,) = containers()

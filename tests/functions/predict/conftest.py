@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from functions.catalogue import CATALOGUE
+from functions.predict import served
+from functions.predict.warm import Kept
 from samara import engines
 from samara.app import App
 from samara.core import keys
@@ -22,6 +25,14 @@ from samara.core.sealed import Maker
 from samara.core.sheet import Column, Sheet
 from samara.hosts.server import Routes, Server, serve
 from samara.providers.memory import MemoryJobs, MemoryStore
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sessions() -> Iterator[None]:
+    """The memory for models of each module's own: with it, models and the processes that contain some of them go."""
+    with patch.object(served, "SESSIONS", Kept(1 << 30, lambda session: session.size)):
+        yield
+
 
 Publish = Callable[..., ModelVersion]
 Point = Callable[..., Aliases]
