@@ -1,6 +1,8 @@
 """What tests ask for by name: a bucket, jobs, and each function's own view of them."""
 
 import os
+import resource
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
@@ -17,7 +19,21 @@ from samara.providers.memory import MemoryJobs, MemoryStore
 settings.register_profile("untimed", deadline=None)  # how long an example takes says how busy the machine is
 settings.load_profile("untimed")
 
+LARGEST_FILE = 2 << 30  # bytes
 NOON = datetime(2013, 2, 14, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests and their programs leave in the folder for temporary files goes with those of the run, and whoever
+    writes without end fails alone, before the disk is full for all."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, most))
+    with pytest.MonkeyPatch.context() as patch:
+        folder = str(tmp_path_factory.mktemp("tmp", numbered=False))
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

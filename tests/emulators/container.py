@@ -1,8 +1,13 @@
-"""Stands in for a container: runs a command, and everything it started ends with it. `container.py COMMAND …`."""
+"""Stands in for a container: runs a command, and all that it started or left in files of its own ends with it.
 
+`container.py COMMAND …`
+"""
+
+import os
 import signal
 import subprocess
 import sys
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 from samara.providers.local_supervisor import adopt_orphans, end_children
@@ -20,11 +25,12 @@ def main(command: list[str]) -> int:
             inside.kill()
 
     signal.signal(signal.SIGTERM, end)  # before there is anything that could outlive us
-    inside = subprocess.Popen(command, start_new_session=True)
-    if asked:
-        inside.kill()
-    code = inside.wait()
-    end_children()
+    with TemporaryDirectory(prefix="samara-container-", ignore_cleanup_errors=True) as disk:
+        inside = subprocess.Popen(command, start_new_session=True, env={**os.environ, "TMPDIR": disk})
+        if asked:
+            inside.kill()
+        code = inside.wait()
+        end_children()
     return code if code >= 0 else 128 - code
 
 
