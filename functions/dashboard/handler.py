@@ -209,7 +209,7 @@ def prediction(text: str, app: App) -> dict[str, Any]:
         capture = app.read(Capture, asked.capture)
     except Rejected:  # the trail says what is wrong with it
         capture = None
-    feedback = found(app, Feedback, listed(app, f"{asked.feedback('').rpartition('/')[0]}/"))
+    feedback = found(app, Feedback, listed(app, asked.truths))
     trail = lineage.walk(asked.capture, app.said, app.digest_of, most=STEPS)
     return {"page": predictions.prediction_page(asked, capture, feedback, trail), "feedback": feedback}
 

@@ -34,6 +34,7 @@ from functions.train.held_out import Rows, has_seen, held_out
 from samara import app as apps
 from samara import bundle, catalogue, scoring, settings
 from samara.app import App
+from samara.child import signal_name
 from samara.core import keys
 from samara.core.definition import Definition, features_among, parse
 from samara.core.digests import canonical
@@ -302,8 +303,7 @@ def departure(code: int) -> str:
     if code > 0:
         return f"the training code ended with exit code {code}"
     hint = ": out of memory, perhaps" if -code == signal.SIGKILL else ""
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else -code  # those of real time have none
-    return f"the training code was ended by signal {name}{hint}"
+    return f"the training code was ended by {signal_name(-code)}{hint}"
 
 
 def read_outcome(work: Path, ended: Ended) -> Outcome:
