@@ -20,25 +20,28 @@ from functions.predict.policy import Policy
 from functions.predict.wire import HEADER
 from functions.predict.work import AGE, MILLISECOND, MOST_TOGETHER, Version, Work
 from samara.core import strict, windows
-from samara.core.tensors import TEXT, WIDTH, Form, Spec, Value
+from samara.core.tensors import TEXT, WIDTH, Form, Raw, Spec, Value
 from samara.engines import Session
 from samara.errors import Rejected
 from samara.events import HttpRequest, HttpResponse
 
+LONG = 4_096  # bytes: from there on it takes longer to copy some than to say where they are
+
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class Behind:
     """A body with the same JSON `before` raw tensors of the same sizes, the model's inputs, at these `places`."""
 
     before: bytes
     size: int
     places: tuple[slice, ...]
 
-    def numbers(self, body: bytes) -> list[bytes] | None:
+    def numbers(self, body: bytes) -> list[Raw] | None:
         """The inputs' values, or None where this is another request."""
         if len(body) != self.size or not body.startswith(self.before):
             return None
-        return [body[place] for place in self.places]
+        seen = body if self.size < LONG else memoryview(body)
+        return [seen[place] for place in self.places]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Listed:
     after: bytes
     takes: Spec
 
-    def numbers(self, body: bytes) -> list[bytes] | None:
+    def numbers(self, body: bytes) -> list[Raw] | None:
         """The input's values, or None where this is another request."""
         before, after, (name, datatype, shape) = self.before, self.after, self.takes
         start, end = len(before), len(body) - len(after)
@@ -76,7 +79,7 @@ class Known:
     ends: datetime
     graph: tuple[str, None]
     content_type: str | None
-    reads: Raw | Listed
+    reads: Behind | Listed
     form: Form
     sizes: tuple[int, ...]
     together: int
@@ -115,7 +118,7 @@ class Known:
             for event, numbers in zip(events, given, strict=True)
         )
 
-    def shared(self, session: Session, given: Sequence[list[bytes]]) -> Sequence[bytes] | None:
+    def shared(self, session: Session, given: Sequence[list[Raw]]) -> Sequence[bytes] | None:
         """The outputs of one run for all of these, or None where one of them fails the model."""
         names, shapes = self.form
         form = names, tuple([(shape[0] * len(given), *shape[1:]) for shape in shapes])
@@ -136,7 +139,7 @@ class Known:
         sizes = [size * len(given) for size in self.sizes]
         return found if list(map(len, found)) == sizes else None
 
-    def numbers(self, event: HttpRequest) -> list[bytes] | None:
+    def numbers(self, event: HttpRequest) -> list[Raw] | None:
         """The values of the inputs, or None where this is another request."""
         given = event.headers
         if given.get("content-type") != self.content_type or "content-encoding" in given:
@@ -223,7 +226,7 @@ def wanted(work: Work) -> tuple[wire.Wanted, ...]:
     return (work.asked and work.asked.wanted) or wire.each(tuple(work.outputs))
 
 
-def reads_raw(work: Work, inputs: Sequence[Spec]) -> Raw | None:
+def reads_raw(work: Work, inputs: Sequence[Spec]) -> Behind | None:
     """How to read this request, if all in it is raw numbers behind the JSON."""
     at = int(work.event.headers.get(HEADER, 0))
     before, places = work.event.body[:at], {}
@@ -234,7 +237,7 @@ def reads_raw(work: Work, inputs: Sequence[Spec]) -> Raw | None:
             return None
         places[name] = slice(at, at + size)
         at += size
-    return Raw(before, at, tuple([places[spec.name] for spec in inputs]))
+    return Behind(before, at, tuple([places[spec.name] for spec in inputs]))
 
 
 def reads_list(work: Work, inputs: Sequence[Spec]) -> Listed | None:

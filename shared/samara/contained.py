@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from samara import engines
 from samara.child import OVER_TIME, Child, Message, answering, limit_memory, limit_time, received, send
-from samara.core.tensors import TEXT, WIDTH, Form, Spec, Value
+from samara.core.tensors import TEXT, WIDTH, Form, Raw, Spec, Value
 from samara.errors import Rejected
 from samara.ort_api import api
 from samara.watchdog import WATCHDOG
@@ -72,7 +72,7 @@ class Contained:
             except (KeyError, TypeError, ValueError) as error:
                 raise self._ended("its process answers nonsense") from error
 
-    def again(self, form: Form, numbers: Sequence[bytes], limit_s: float = 0) -> list[bytes] | None:  # noqa: ARG002
+    def again(self, form: Form, numbers: Sequence[Raw], limit_s: float = 0) -> list[bytes] | None:  # noqa: ARG002
         """There is no quicker way than `run`."""
         return None
 

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Protocol
 
 from samara import ort_api
-from samara.core.tensors import Form, Spec, Value
+from samara.core.tensors import Form, Raw, Spec, Value
 from samara.errors import Misconfigured
 
 LEAN, PACKAGE = "lean", "package"
@@ -46,7 +46,7 @@ class Session(Protocol):
     def again_bytes(self) -> int:
         """The most bytes of inputs and outputs with which `again` may answer; 0 where it never does."""
 
-    def again(self, form: Form, numbers: Sequence[bytes], limit_s: float = 0) -> list[bytes] | None:
+    def again(self, form: Form, numbers: Sequence[Raw], limit_s: float = 0) -> list[bytes] | None:
         """The raw values of the outputs in `form`, from those of the inputs, as many and as long as it says, in the
         model's order. None where `run` must be asked: it has not answered in this form lately, something in it is
         text or of no fixed size, or there is no quicker way. `Rejected`, code `too_slow`, as there.

@@ -32,7 +32,7 @@ from struct import pack
 from threading import Lock
 from typing import Any
 
-from samara.core.tensors import TEXT, WIDTH, Form, Spec, Value
+from samara.core.tensors import TEXT, WIDTH, Form, Raw, Spec, Value
 from samara.errors import Rejected
 from samara.ort_api import FATAL, Api, Failure, api
 from samara.watchdog import WATCHDOG
@@ -214,7 +214,7 @@ class Lean:
             known.frames.append(frame)
         return answers
 
-    def again(self, form: Form, numbers: Sequence[bytes], limit_s: float = 0) -> list[bytes] | None:
+    def again(self, form: Form, numbers: Sequence[Raw], limit_s: float = 0) -> list[bytes] | None:
         """What `run` answers in a form that it has answered before; see `samara.engines.Session.again`."""
         try:
             known = self._known[form]
@@ -355,7 +355,7 @@ class Frame:
             for name, datatype, shape, view, place in self._outputs
         }
 
-    def again(self, numbers: Sequence[bytes], limit_s: float) -> list[bytes]:
+    def again(self, numbers: Sequence[Raw], limit_s: float) -> list[bytes]:
         """`run` for a frame that is `raw`: from the values of the inputs to those of the outputs."""
         assert self.raw  # noqa: S101 - whoever calls has looked
         into, outof = self.raw

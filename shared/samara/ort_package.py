@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 
 from samara import ort
-from samara.core.tensors import TEXT, WIDTH, Form, Spec, Value
+from samara.core.tensors import TEXT, WIDTH, Form, Raw, Spec, Value
 from samara.errors import Rejected
 from samara.ort import TYPES, mistyped, plain
 from samara.watchdog import WATCHDOG
@@ -109,7 +109,7 @@ class Full:
         kinds = {given.name: given.datatype for given in self.outputs}
         return {name: value(kinds[name], found) for name, found in zip(wanted or names, answered, strict=True)}
 
-    def again(self, form: Form, numbers: Sequence[bytes], limit_s: float = 0) -> list[bytes] | None:  # noqa: ARG002
+    def again(self, form: Form, numbers: Sequence[Raw], limit_s: float = 0) -> list[bytes] | None:  # noqa: ARG002
         """There is no quicker way than `run`."""
         return None
 

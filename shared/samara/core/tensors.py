@@ -19,6 +19,9 @@ WIDTH: dict[str, int] = {
 
 TEXT = "BYTES"
 
+Raw = bytes | memoryview
+"""The values of a tensor of numbers as they lie in memory, little-endian."""
+
 Form = tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]
 """What runs of a model have in common: which outputs are wanted, and the shapes of all inputs."""
 

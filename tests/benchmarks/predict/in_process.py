@@ -32,6 +32,7 @@ from tests.benchmarks.predict.specimen import INPUT, OUTPUT, Row, Specimen, spec
 
 BATCHES = (1, 16, 256)
 BLOCK_US = 400  # about how long the calls of one block take together: less than a machine needs to change its pace
+CALLS = 10  # at least: the first of a block finds the processor busy with something else
 RUN = "onnxruntime's call"
 PATH = "/v2/models/model/infer"
 
@@ -143,7 +144,9 @@ def took_us(side: Side, calls: int) -> float:
 def measured(subject: Specimen, repetitions: int, chance: random.Random) -> dict[str, dict[str, list[float]]]:
     """For each batch size, µs of each side in each repetition, in which all take their turn."""
     there = {(batch, name): side for batch in BATCHES for name, side in sides(subject, batch).items()}
-    calls = {which: max(1, int(BLOCK_US / took_us(side, 20))) for which, side in there.items()}
+    for side in there.values():
+        took_us(side, CALLS)  # which loads what is loaded on demand
+    calls = {which: max(CALLS, int(BLOCK_US / took_us(side, CALLS))) for which, side in there.items()}
     seen: dict[str, dict[str, list[float]]] = {str(batch): {} for batch in BATCHES}
     for batch, name in there:
         seen[str(batch)][name] = []

@@ -22,7 +22,7 @@ from samara.core.definition import Captured, Guardrail, Serve
 from samara.core.heads import ModelHead
 from samara.core.records import Signature, Tensor
 from samara.core.sheet import Sheet
-from samara.core.tensors import Form
+from samara.core.tensors import Form, Raw
 from samara.events import HttpRequest, HttpResponse
 from samara.ort import Lean
 
@@ -271,7 +271,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     seen: list[tuple[int, ...]] = []
     real = Lean.again
 
-    def again(self: Lean, form: Form, numbers: Sequence[bytes], limit_s: float = 0) -> list[bytes] | None:
+    def again(self: Lean, form: Form, numbers: Sequence[Raw], limit_s: float = 0) -> list[bytes] | None:
         found = real(self, form, numbers, limit_s)
         if found is not None:
             seen.append(form[1][0])
