@@ -104,11 +104,13 @@ class Azure:
         python, *rest = container["command"]
         assert python == "python", f"the image has no {python}"
         run = f"{name}-{len(self.runs[known])}"
+        disk = tempfile.mkdtemp(dir=self.folder)
+        given = {"TMPDIR": disk, **{one["name"]: one["value"] for one in container["env"]}}
         with (self.folder / f"{run}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", processes.MORTAL, IMAGE_PYTHON, *rest, *container["args"]],
-                env={**self.trusted, **self.identity, **{one["name"]: one["value"] for one in container["env"]}},
-                cwd=tempfile.mkdtemp(dir=self.folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**self.trusted, **self.identity, **given},
+                cwd=disk, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         self.runs[known].append(Run(run, process, datetime.now(UTC)))
         return {"name": run, "id": f"{known}/executions/{run}"}

@@ -23,6 +23,7 @@ from tests.emulators import gcs, s3
 from tests.emulators.processes import free_port
 
 PROGRAM = '"""A job."""\nimport sys, pathlib\npathlib.Path(sys.argv[1]).write_text(" ".join(sys.argv[2:]))\n'
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 LONGEST_SUBMISSION = 30 << 10  # bytes that AWS Batch takes of one
 
 
@@ -36,7 +37,7 @@ def package() -> bytes:
 def started(arguments: list[str], environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     job = Job("late-1", "fetched_job", tuple(arguments), time_limit_s=60)
     words = [sys.executable, *command(job, environment)[1:]]
-    inherited = {name: os.environ[name] for name in ("PATH", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    inherited = {name: os.environ[name] for name in ("PATH", "TMPDIR", *KEYS)}
     return subprocess.run(
         words, check=False, env={**inherited, **environment}, text=True, capture_output=True, timeout=60
     )
