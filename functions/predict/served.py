@@ -112,9 +112,13 @@ def warmed(model: str, found: Live, app: App) -> None:
 def version(model: str, number: int, app: App) -> Version:
     key = keys.version(model, number)
     try:
-        return VERSIONS.get((app.store, key), lambda: read(key, app))
+        found = VERSIONS.get((app.store, key), lambda: read(key, app))
     except NotFound as error:
         raise Rejected(f"{model} version {number}", "there is none", code="unknown_version") from error
+    if (found.model, found.number) != (model, number):
+        why = f"holds version {found.number} of {found.model}; restore it from the bucket's object versions"
+        raise Rejected(key, why, code="bad_record")
+    return found
 
 
 def read(key: str, app: App) -> Version:

@@ -304,6 +304,15 @@ def test_a_sound_capture_in_the_place_of_another_is_caught_by_its_id() -> None:
     assert bucket.walk(other).start.problem == f"holds another prediction, {PREDICTION.id}"
 
 
+def test_a_sound_version_in_the_place_of_another_is_caught_by_its_number() -> None:
+    bucket = a_whole_chain()
+    other = keys.version("late", 2)
+
+    bucket.objects[other] = bucket.get(keys.version("late", 1))
+
+    assert bucket.walk(other).start.problem == "holds another version, late 1"
+
+
 def test_a_broken_link_does_not_hide_what_lies_beside_it() -> None:
     bucket = a_whole_chain()
 

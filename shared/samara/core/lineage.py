@@ -6,6 +6,7 @@ along those names proves, or names exactly, what is missing or was altered since
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from samara.core import keys
@@ -161,17 +162,22 @@ def examined(
     if found != step.digest:
         why = f"replaced by another {record.kind}: its digest is {found[:12]}…, not the one it is linked by"
         return replace(step, problem=why), ()
-    if isinstance(record, Capture) and misplaced(record, wanted.key):
-        return replace(step, problem=f"holds another prediction, {record.prediction[:120]}"), ()
+    if other := misplaced(record, wanted.key):
+        return replace(step, problem=f"holds another {other[:120]}"), ()
     return replace(step, verified=True), tuple(names(record))
 
 
-def misplaced(capture: Capture, key: str) -> bool:
-    """Whether a capture lies where another prediction's should: a sound record in the wrong place."""
-    try:
-        return keys.Prediction.parse(capture.prediction).capture != key
-    except SamaraError:
-        return True
+def misplaced(record: Record, key: str) -> str:
+    """What a sound record is about that lies where another prediction's or version's should, if it does."""
+    match record:
+        case Capture():
+            with suppress(SamaraError):
+                if keys.Prediction.parse(record.prediction).capture == key:
+                    return ""
+            return f"prediction, {record.prediction}"
+        case ModelVersion() if keys.version(record.model, record.version) != key:
+            return f"version, {record.model} {record.version}"
+    return ""
 
 
 def measured(step: Step, digest_of: Callable[[str], str]) -> Step:

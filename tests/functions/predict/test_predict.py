@@ -243,6 +243,18 @@ def test_an_altered_model_is_never_loaded(app: App, store: MemoryStore, publish:
     assert refusal_of(post(body([1])), app)[:2] == (503, "model_unavailable")
 
 
+def test_a_sound_version_in_the_place_of_another_is_never_asked(
+    app: App, store: MemoryStore, publish: Any, point: Any
+) -> None:
+    publish(1)
+    store.create(keys.version("late", 2), store.get(keys.version("late", 1)).data)
+    point(champion=2)
+
+    status, code, _ = refusal_of(post(body([1])), app)
+
+    assert (status, code) == (503, "unavailable")
+
+
 def test_a_model_that_fails_on_some_inputs_says_only_that(app: App, publish: Any, point: Any) -> None:
     graph = helper.make_graph(
         [helper.make_node("Reshape", ["x", "shape"], ["y"])],
