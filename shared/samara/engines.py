@@ -65,7 +65,7 @@ def warm() -> None:
     if alone:
         ort_api.api()
     else:
-        Thread(target=ort_api.api, name="warm", daemon=True).start()
+        Thread(target=ort_api.api, name="warm").start()  # no daemon: who ends while a library is loaded may crash
 
 
 def load(

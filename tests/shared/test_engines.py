@@ -657,6 +657,21 @@ def test_a_library_that_was_loaded_ahead_is_the_one_that_is_used() -> None:
     assert isinstance(engines.load(layer()), ort.Lean)
 
 
+HASTY = """
+import atexit
+from samara import engines, ort_api
+atexit.register(lambda: print(ort_api.loaded.cache_info().currsize))
+engines.warm()
+"""
+
+
+def test_a_process_does_not_end_in_the_midst_of_loading_the_library() -> None:
+    """Now and then it would crash."""
+    said = subprocess.run([sys.executable, "-c", HASTY], capture_output=True, check=True)
+
+    assert said.stdout == b"1\n"
+
+
 def test_an_engine_that_does_not_exist_is_refused_by_name() -> None:
     with pytest.raises(Misconfigured, match="SAMARA_ENGINE: warp is no engine; there are lean, package, cuda"):
         engines.load(layer(), engine="warp")
