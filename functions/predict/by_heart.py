@@ -20,7 +20,7 @@ from functions.predict.policy import Policy
 from functions.predict.wire import HEADER
 from functions.predict.work import AGE, MILLISECOND, MOST_TOGETHER, Version, Work
 from samara.core import strict, windows
-from samara.core.tensors import TEXT, WIDTH, Form, Raw, Spec, Value
+from samara.core.tensors import TEXT, Form, Raw, Spec, Value
 from samara.engines import Session
 from samara.errors import Rejected
 from samara.events import HttpRequest, HttpResponse
@@ -182,8 +182,8 @@ def learned(work: Work, answer: HttpResponse) -> Known | Literal[False]:
         return False
     told = [(version.names.index(name), asked.binary if raw is None else raw) for name, raw, _ in wanted(work)]
     outputs = [Spec(name, *work.outputs[name][:2]) for name in version.names]
-    sizes = tuple([size(work.outputs[name]) for name in version.names])
-    runs = session.again_bytes // (sum(sizes) + sum(map(size, work.values.values())) or 1)
+    sizes = tuple([work.outputs[name].weight for name in version.names])
+    runs = session.again_bytes // (sum(sizes) + sum(value.weight for value in work.values.values()) or 1)
     if not runs:
         return False
     hour = windows.Window(work.prediction.hour)
@@ -215,11 +215,6 @@ def repeatable(work: Work, answer: HttpResponse) -> bool:
     large = len(answer.body) >= wire.WORTH_COMPRESSING
     encoded = "content-encoding" in work.event.headers
     return not (watched or work.id or by_chance or texts or large or encoded)
-
-
-def size(value: Value) -> int:
-    """The bytes of a tensor of numbers."""
-    return value.size * WIDTH[value.datatype]
 
 
 def wanted(work: Work) -> tuple[wire.Wanted, ...]:

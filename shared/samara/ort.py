@@ -252,7 +252,7 @@ class Lean:
             answers = Frame(self._open(), self.inputs, key, (), given).run(given, limit_s)
         except Failure as error:
             raise Rejected("model", f"fails when it is asked: {error}", code="model_failed") from error
-        size = sum(length(value) for value in (*given.values(), *answers.values()))
+        size = sum(value.weight for value in (*given.values(), *answers.values()))
         with self._lock:
             if size <= LARGEST_FRAME and self._graph:
                 again = key in self._known
@@ -540,8 +540,3 @@ def mistyped(name: str, datatype: str, kind: str) -> Rejected:
 
 def sizes(shape: Shape) -> Any:
     return (c_int64 * len(shape))(*shape)
-
-
-def length(value: Value) -> int:
-    """About how many bytes the values take."""
-    return sum(map(len, value.data)) if value.datatype == TEXT else value.size * WIDTH[value.datatype]

@@ -39,6 +39,11 @@ class Value(NamedTuple):
         """How many values it has."""
         return prod(self.shape)
 
+    @property
+    def weight(self) -> int:
+        """How many bytes they take."""
+        return sum(map(len, self.data)) if self.datatype == TEXT else self.size * WIDTH[self.datatype]
+
 
 class Spec(NamedTuple):
     """What a model says of one of its inputs or outputs; −1 stands for any size."""
