@@ -141,9 +141,9 @@ def recited_together(events: Sequence[HttpRequest], app: App) -> list[Answer | N
             alike.setdefault(id(known), (known, []))[1].append(place)
     for known, places in alike.values():
         for some in (places[start : start + known.together] for start in range(0, len(places), known.together)):
-            one, *others = [events[place] for place in some]
+            group = [events[place] for place in some]
             try:
-                said = [*known.answers([one, *others])] if others else [known.answer(one)]
+                said = [*known.answers(group)] if len(group) > 1 else [known.answer(group[0])]
             except SamaraError as error:
                 said = [failed(error, known.version, known.policy)] * len(some)
             for place, answer in zip(some, said, strict=True):

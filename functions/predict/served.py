@@ -112,19 +112,18 @@ def warmed(model: str, found: Live, app: App) -> None:
 def version(model: str, number: int, app: App) -> Version:
     key = keys.version(model, number)
     try:
-        found = VERSIONS.get((app.store, key), lambda: read(key, app))
+        return VERSIONS.get((app.store, key), lambda: read(key, app))
     except NotFound as error:
         raise Rejected(f"{model} version {number}", "there is none", code="unknown_version") from error
-    if (found.model, found.number) != (model, number):
-        why = f"holds version {found.number} of {found.model}; restore it from the bucket's object versions"
-        raise Rejected(key, why, code="bad_record")
-    return found
 
 
 def read(key: str, app: App) -> Version:
     """The record at `key`, its digest verified, and what it says of its columns."""
     said, digest = sealed.intact(app.store.get(key).data, key, "ModelVersion")
     try:
+        if keys.version(said["model"], said["version"]) != key:
+            why = f"holds version {said['version']} of {said['model']}; restore it from the bucket's object versions"
+            raise Rejected(key, why, code="bad_record")
         failed = [gate for gate in said["gates"] if gate["name"] in sealed.MUST_PASS and not gate["passed"]]
         sheet = Sheet.read(app.blob(said["sheet"])) if "sheet" in said else None
         takes, gives = specs(said["signature"]["inputs"]), specs(said["signature"]["outputs"])
@@ -141,7 +140,7 @@ def read(key: str, app: App) -> Version:
             fit=Fit(takes, gives),
             rowwise=sheet is not None and sheet.rowwise and all(spec.shape[:1] == (-1,) for spec in takes + gives),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Rejected(key, f"not a ModelVersion: {error!r}", code="bad_record") from error
 
 
