@@ -177,8 +177,10 @@ def learned(work: Work, answer: HttpResponse) -> Known | Literal[False]:
     """How to answer the like of this request from now on, or False where the ordinary way is the only one."""
     version, asked, headers = work.version, work.asked, work.event.headers
     session = served.SESSIONS.peek((version.artifact, None)) if version else None
-    reads = session and (reads_raw(work, session.inputs) or reads_list(work, session.inputs))
-    if not (version and session and reads and asked and repeatable(work, answer)):
+    if not (version and session and asked and repeatable(work, answer)):
+        return False
+    reads = reads_raw(work, session.inputs) or reads_list(work, session.inputs)
+    if reads is None:
         return False
     told = [(version.names.index(name), asked.binary if raw is None else raw) for name, raw, _ in wanted(work)]
     outputs = [Spec(name, *work.outputs[name][:2]) for name in version.names]

@@ -3,6 +3,7 @@
 import gzip
 import json
 import struct
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -473,6 +474,23 @@ def test_who_is_answered_by_lot_is_not_known_by_heart(late: Late, point: Any) ->
 
     assert versions == {"1", "2"}
     assert not late.by_heart
+
+
+@pytest.mark.parametrize("coding", [("gzip", gzip.compress), ("deflate", zlib.compress)], ids=["gzip", "deflate"])
+def test_what_comes_compressed_again_and_again_is_answered_the_ordinary_way(
+    late: Late, coding: tuple[str, Callable[[bytes], bytes]]
+) -> None:
+    late.serve()
+    late.put(ROOT)
+    head, follow = raw(("x", "FP32", [1, 1], floats(4.0)))
+    name, compress = coding
+
+    answers = [
+        late.ask(compress(head + follow), b"", content_encoding=name, **{LENGTH: str(len(head))}) for _ in range(4)
+    ]
+
+    assert [answer.status for answer in answers] == [200] * 4
+    assert not any(late.by_heart.values())
 
 
 def test_other_requests_are_not_mistaken_for_what_is_known(late: Late) -> None:
