@@ -1,5 +1,6 @@
 """Writing down what was asked and answered, before anybody is told. A part of the handler."""
 
+import json
 import os
 from collections.abc import Sequence
 from datetime import timedelta
@@ -10,8 +11,8 @@ from functions.predict.work import Work
 from samara.app import App
 from samara.core import sealed
 from samara.core.keys import Prediction
-from samara.entry import refused_with
-from samara.errors import Conflict, NotFound, SamaraError
+from samara.entry import log, refused_with
+from samara.errors import Conflict, NotFound, Rejected, SamaraError
 
 RETRY = timedelta(minutes=10)  # how late a client may repeat a request in the next hour and meet its first answer
 MOST = 9_999  # captures in one object
@@ -61,7 +62,16 @@ def keep(works: Sequence[Work], app: App) -> None:
         put(places[0].capture.partition("#")[0], b"\n".join([sealed_capture(one, app) for one in works]), app)
     except SamaraError as error:
         for one in works:
+            if one.error:
+                lost(one, error)
             one.capture, one.error = "", one.error or error
+
+
+def lost(one: Work, error: SamaraError) -> None:
+    """A refusal is told even where it cannot be written down. Then the log is all that has it."""
+    refused, code = refused_with(one.error) if one.error else (200, "")
+    said = {"model": one.model, "status": refused, "code": code, "not captured": str(error)[:1000]}
+    log.error(json.dumps(said))
 
 
 def put(key: str, data: bytes, app: App) -> None:
@@ -90,7 +100,7 @@ def keep_named(one: Work, app: App) -> None:
     except Conflict:
         again(one, app)
     except SamaraError as error:
-        one.error = error
+        one.capture, one.error = "", error
 
 
 def again(one: Work, app: App) -> None:
@@ -128,6 +138,9 @@ def before(one: Work, app: App) -> bytes | None:
 def repeat(one: Work, earlier: bytes, app: App) -> None:
     """Answer as it was answered the first time, by whichever version that was, which takes it as it did then."""
     said, one.capture = sealed.intact(earlier, one.prediction.capture, "Capture")
+    if said["prediction"] != one.prediction.id:
+        why = f"holds another prediction, {said['prediction']}; restore it from the bucket's object versions"
+        raise Rejected(one.prediction.capture, why, code="altered")
     version = served.version(said["model"], said["version"], app)
     work.fit(one, version)
     one.error = None

@@ -1,15 +1,32 @@
 """From a request and its answer to why each row got it. Imported when somebody asks, for it needs numpy. Pure."""
 
+import time
+from collections.abc import Mapping
 from typing import Any
 
 from functions.predict import explain, rows
 from functions.predict.explain import Ask, target_of
 from functions.predict.work import Version, Work
 from samara.core.digests import short
+from samara.core.sheet import Sheet
 from samara.core.tensors import Value, cut
+from samara.engines import Session
 from samara.errors import Rejected
 
 MOST_ROWS = 20  # in one request: each is asked about many times over
+
+
+def within(limit_s: float, session: Session) -> Ask:
+    """How the model is asked, as often as an explanation needs, in no more time altogether than one answer may take."""
+    due = time.monotonic() + limit_s
+
+    def ask(values: dict[str, Value]) -> Mapping[str, Value]:
+        left = due - time.monotonic()
+        if left <= 0:
+            raise Rejected("model", f"takes longer than {limit_s:g} s", code="too_slow")
+        return session.run(values, limit_s=left)
+
+    return ask
 
 
 def explained(work: Work, version: Version, ask: Ask) -> list[dict[str, Any] | None]:
@@ -38,8 +55,13 @@ def explained(work: Work, version: Version, ask: Ask) -> list[dict[str, Any] | N
             samples=work.policy.explain.samples,
             seed=int(short(work.prediction.id, str(row)), 16),
         )
-        told.append(explain.told(found))
+        told.append(in_words(explain.told(found), version.sheet))
     return told
+
+
+def in_words(said: dict[str, Any], sheet: Sheet | None) -> dict[str, Any]:
+    """With the class that is explained as the answer beside it has it."""
+    return {**said, "class": rows.in_words(said["class"], sheet)} if sheet and "class" in said else said
 
 
 def background_of(work: Work, version: Version) -> dict[str, Value]:

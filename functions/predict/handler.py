@@ -13,7 +13,6 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from functions.predict import protocol, routing, served, wire
 from functions.predict.capturing import captured, unique
 from functions.predict.policy import Policy
 from functions.predict.protocol import Route
-from functions.predict.work import AGE, MILLISECOND, Version, Work, fit, groups, id_of, judge, receipt_of
+from functions.predict.work import AGE, MILLISECOND, Version, Work, fit, groups, id_of, inflated, judge, receipt_of
 from samara import __version__, engines
 from samara.app import App
 from samara.core import keys, windows
@@ -59,8 +58,7 @@ def together(events: Sequence[HttpRequest], app: App) -> list[HttpResponse]:
     except Exception as error:  # noqa: BLE001  # a bug that one of them met must not be felt by the others
         if len(events) > 1:
             return [response for event in events for response in together([event], app)]
-        log.error(json.dumps({"function": "predict", "outcome": "crashed"}), exc_info=error)
-        return [refusal(500, "internal", "something went wrong here; the log says what")]
+        return [crashed(error)]
 
 
 def answered(events: Sequence[HttpRequest], app: App) -> list[Answer]:
@@ -71,9 +69,10 @@ def answered(events: Sequence[HttpRequest], app: App) -> list[Answer]:
         ask(group, app)
     for work in works:
         judge(work)
+        explain(work, app)
 
     captured(works, app)
-    return [told(work, app) if isinstance(work, Work) else work for work in begun]
+    return [alone(work, app) if isinstance(work, Work) else work for work in begun]
 
 
 def on_demand(name: str) -> Any:
@@ -163,11 +162,12 @@ def read(work: Work, app: App) -> None:
 
 
 def named(work: Work, client_id: str) -> None:
-    """Give what comes under a client's id a name that follows from it, so that it is found when it comes again."""
+    """Give what comes under a client's id a name that follows from it, so that it is found when it comes again. Not
+    from how it was compressed: gzip writes the time into what it makes."""
     if not client_id:
         return
     work.id = client_id
-    name = short(work.model, work.route.what, work.route.version, work.id, digest(work.event.body))
+    name = short(work.model, work.route.what, work.route.version, work.id, digest(inflated(work)))
     work.prediction = Prediction(work.model, work.prediction.hour, name)
 
 
@@ -232,12 +232,40 @@ def failed(error: SamaraError, version: Version, policy: Policy) -> SamaraError:
     log.warning(json.dumps({"model": version.model, "version": version.number, "failed": str(error)[:1000]}))
     why = f"version {version.number} failed on these inputs"
     if error.code == "too_slow":
-        why = f"version {version.number} took longer than {policy.limit_s:g} seconds; send fewer rows at once"
+        why = f"version {version.number} took longer than {policy.limit_s:g} seconds; ask about fewer rows at once"
     return Rejected(version.model, why, code=error.code)
+
+
+def explain(work: Work, app: App) -> None:
+    """Why each row got its answer, where that is asked. What cannot be explained is refused, and captured as that."""
+    version = work.version
+    if work.route.what != "explain" or work.error or version is None or "explanations" in work.said:
+        return
+    try:
+        session = served.session(version, work.policy, app)
+        explained = on_demand("explained")
+        told = explained.explained(work, version, explained.within(work.policy.limit_s, session))
+        work.said = {**work.said, "explanations": told}
+    except SamaraError as error:
+        work.error = failed(error, version, work.policy)
+
+
+def alone(work: Work, app: App) -> Answer:
+    """The answer. A bug that it meets here is not felt by the others: what they are told is written down already."""
+    try:
+        return told(work, app)
+    except Exception as error:  # noqa: BLE001  # as the docstring says
+        return crashed(error)
+
+
+def crashed(error: Exception) -> HttpResponse:
+    log.error(json.dumps({"function": "predict", "outcome": "crashed"}), exc_info=error)
+    return refusal(500, "internal", "something went wrong here; the log says what")
 
 
 def told(work: Work, app: App) -> Answer:
     """The answer with its receipt."""
+    explain(work, app)  # again where it came before, and met its first answer
     version = work.version
     prediction = work.prediction.id
     headers = {"samara-prediction": prediction} if work.capture else {}
@@ -261,7 +289,8 @@ def told(work: Work, app: App) -> Answer:
         if not work.policy.capture.share:
             heard(work, answer)
         return answer
-    return by_rows(work, version, headers, app)
+    said = {"model_name": work.model, "model_version": number, **work.said}
+    return json_response(200, {**said, "receipt": receipt_of(work, version, prediction)}, headers)
 
 
 def heard(work: Work, answer: HttpResponse) -> None:
@@ -272,18 +301,6 @@ def heard(work: Work, answer: HttpResponse) -> None:
             by_heart[likeness] = on_demand("by_heart").learned(work, answer)
     elif len(by_heart) < MOST_BY_HEART:
         by_heart[likeness] = None
-
-
-def by_rows(work: Work, version: Version, headers: dict[str, str], app: App) -> Answer:
-    said = {"model_name": work.model, "model_version": str(version.number), **work.said}
-    if work.route.what == "explain":
-        try:
-            session = served.session(version, work.policy, app)
-            ask = partial(session.run, limit_s=work.policy.limit_s)
-            said["explanations"] = on_demand("explained").explained(work, version, ask)
-        except SamaraError as error:
-            return failed(error, version, work.policy)
-    return json_response(200, {**said, "receipt": receipt_of(work, version, work.prediction.id)}, headers)
 
 
 def with_headers(response: HttpResponse, headers: dict[str, str]) -> HttpResponse:

@@ -1,6 +1,7 @@
 """Asking in one's own words: rows by column, as JSON or CSV, with what was unusual, what was vetoed, and why."""
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import pytest
 from onnx import TensorProto, helper
 
-from functions.predict import served
+from functions.predict import explained, served
 from functions.predict.handler import run
 from functions.predict.warm import Kept
+from samara import captures, engines
 from samara.app import App
 from samara.core import keys
 from samara.core.definition import Guardrail, Serve
@@ -18,8 +20,9 @@ from samara.core.heads import ModelHead
 from samara.core.keys import Prediction
 from samara.core.records import Capture, Signature, Tensor
 from samara.core.sheet import Column, Seen, Sheet, Target
+from samara.core.tensors import Value
 from samara.entry import refused
-from samara.errors import SamaraError
+from samara.errors import Rejected, SamaraError
 from samara.events import HttpRequest, HttpResponse
 from samara.ports import ObjectStore
 from tests.functions.predict.conftest import Point, Publish
@@ -225,6 +228,76 @@ def test_a_version_without_a_background_says_that_it_cannot_be_explained(
     status, said = told(asked("/v2/models/late/versions/2/explain", b'{"rows":[{"distance":1.0}]}'), app)
 
     assert (status, said["code"]) == (422, "no_background")
+
+
+def chance() -> tuple[bytes, Signature]:
+    """A model that takes a chance for the distance it is given, and whether it is more than even for the label."""
+    takes = [helper.make_tensor_value_info("distance", TensorProto.FLOAT, [None, 1])]
+    gives = [
+        helper.make_tensor_value_info("label", TensorProto.INT64, [None]),
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 2]),
+    ]
+    nodes = [
+        helper.make_node("Sub", ["one", "distance"], ["rest"]),
+        helper.make_node("Concat", ["rest", "distance"], ["probabilities"], axis=1),
+        helper.make_node("ArgMax", ["probabilities"], ["label"], axis=1, keepdims=0),
+    ]
+    graph = helper.make_graph(nodes, "chance", takes, gives, [helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    signature = Signature(
+        inputs=(Tensor(name="distance", datatype="FP32", shape=(-1, 1)),),
+        outputs=(
+            Tensor(name="label", datatype="INT64", shape=(-1,)),
+            Tensor(name="probabilities", datatype="FP32", shape=(-1, 2)),
+        ),
+    )
+    return bytes(model.SerializeToString()), signature
+
+
+def test_the_class_that_is_explained_is_called_what_the_answer_calls_it(app: App, publish: Publish) -> None:
+    data, signature = chance()
+    sheet = Sheet(
+        columns=(Column("distance", "number"),),
+        task="classification",
+        target=Target("late", "boolean"),
+        classes=(0, 1),
+        background={"distance": (0.25, 0.5)},
+    )
+    publish(2, data=data, signature=signature, sheet=sheet)
+
+    status, said = told(asked("/v2/models/late/versions/2/explain", b'{"rows":[{"distance":0.75}]}'), app)
+
+    assert status == 200
+    assert said["predictions"][0]["label"] is said["explanations"][0]["class"] is True
+
+
+def test_what_cannot_be_explained_is_refused_and_captured_as_refused(app: App, whole: App) -> None:
+    response = run(rows(*[{"distance": 5.0, "carrier": "UA"}] * 21, what="explain"), app)
+
+    (capture,) = [one for _, one in captures.under(whole, "captures/") if one]
+    assert (response.status, json.loads(response.body)["code"]) == (413, "too_many_rows")
+    assert (capture.status, capture.code) == (413, "too_many_rows")
+    assert response.headers["samara-prediction"] == capture.prediction
+
+
+def test_an_explanation_takes_no_longer_altogether_than_one_answer_may(app: App) -> None:
+    data, _ = chance()
+    ask = explained.within(0.05, engines.load(data))
+    given = {"distance": Value("FP32", (1, 1), b"\0" * 4)}
+    first = ask(given)
+    time.sleep(0.05)
+
+    with pytest.raises(Rejected) as refused_later:
+        ask(given)
+
+    assert first["label"].shape == (1,)
+    assert refused_later.value.code == "too_slow"
+
+
+def test_why_is_told_again_to_who_asks_again(app: App) -> None:
+    event = rows({"distance": 5.0, "carrier": "UA"}, what="explain", id="mine")
+
+    assert told(event, app)[1]["explanations"] == told(event, app)[1]["explanations"]
 
 
 @pytest.fixture

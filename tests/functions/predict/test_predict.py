@@ -1,6 +1,7 @@
 """The handler: which version answers, what is captured, and what happens when something is missing or broken."""
 
 import gc
+import gzip
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from functions.predict import handler
 from functions.predict.handler import run, together
+from functions.predict.work import Work
 from samara import captures
 from samara.app import App
 from samara.core import keys
@@ -193,6 +196,33 @@ class Filling(MemoryStore):
 @pytest.fixture
 def store() -> Filling:
     return Filling()
+
+
+@pytest.mark.parametrize("named", [{}, {"id": "mine"}], ids=["without an id", "with the client's id"])
+def test_what_cannot_be_captured_is_neither_answered_nor_given_a_name(
+    app: App, store: Filling, publish: Any, point: Any, named: dict[str, str]
+) -> None:
+    publish(1)
+    point(champion=1)
+    store.full = True
+
+    (response,) = together([post(body([1], **named))], app)
+
+    assert (response.status, json.loads(response.body)["code"]) == (503, "unavailable")
+    assert "samara-prediction" not in response.headers
+
+
+def test_a_refusal_that_cannot_be_captured_is_logged(
+    app: App, store: Filling, publish: Any, point: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(1)
+    point(champion=1)
+    store.full = True
+
+    assert refusal_of(post(b"{"), app)[0] == 400
+
+    (line,) = [json.loads(record.message) for record in caplog.records if "not captured" in record.message]
+    assert (line["model"], line["status"]) == ("late", 400)
 
 
 def test_what_cannot_be_captured_is_not_answered(app: App, store: Filling, publish: Any, point: Any) -> None:
@@ -605,6 +635,51 @@ def test_a_model_that_cannot_be_loaded_is_tried_once_for_all_who_came_together(
 
     assert [status for status, _ in answers] == [503] * 5
     assert len([record for record in caplog.records if "no model" in record.message or "failed" in record.message]) == 1
+
+
+def test_a_request_that_comes_again_compressed_anew_is_the_same(
+    app: App, store: MemoryStore, publish: Any, point: Any
+) -> None:
+    publish(1)
+    point(champion=1)
+
+    for mtime in (1, 2):
+        event = post(gzip.compress(body([1], id="mine"), mtime=mtime))
+        assert run(event._replace(headers={**event.headers, "content-encoding": "gzip"}), app).status == 200
+
+    assert len([*store.list("captures/")]) == 1
+
+
+def test_a_capture_in_the_place_of_another_is_nobodys_first_answer(
+    app: App, store: MemoryStore, publish: Any, point: Any
+) -> None:
+    publish(1)
+    point(champion=1)
+    names = [run(post(body([1], id=name)), app).headers["samara-prediction"] for name in ("mine", "other")]
+    mine, other = (Prediction.parse(name).capture for name in names)
+    store.replace(mine, store.get(other).data, store.get(mine).version)
+
+    assert refusal_of(post(body([1], id="mine")), app)[:2] == (503, "unavailable")
+
+
+def test_a_bug_in_telling_one_answer_is_not_felt_by_others_and_nothing_is_captured_twice(
+    app: App, store: MemoryStore, publish: Any, point: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(1, sheet=ROWWISE)
+    point(champion=1)
+    told = handler.told
+
+    def buggy(work: Work, app: App) -> Any:
+        if work.count == 2:
+            raise RuntimeError("a bug")
+        return told(work, app)
+
+    monkeypatch.setattr(handler, "told", buggy)
+
+    answers = several(post(body([1])), post(body([2, 3])), post(body([4])), app=app)
+
+    assert [status for status, _ in answers] == [200, 500, 200]
+    assert [key.rpartition(".")[0][-2:] for key in store.list("captures/")] == [".3"]
 
 
 def test_an_id_of_the_client_is_kept_alone_so_that_it_is_found_again(
