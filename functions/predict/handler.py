@@ -28,7 +28,7 @@ from samara.core.digests import digest, short
 from samara.core.keys import Prediction
 from samara.core.tensors import cut, joined
 from samara.entry import json_response, log, on_tick_or_http, refusal, refused
-from samara.errors import Rejected, SamaraError
+from samara.errors import NotAtOnce, Rejected, SamaraError
 from samara.events import HttpRequest, HttpResponse, Tick
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def together(events: Sequence[HttpRequest], app: App) -> list[HttpResponse]:
     try:
         answers = several(events, app) if len(events) > 1 else [recited(events[0], app) or answered(events, app)[0]]
         return [refused(answer) if isinstance(answer, SamaraError) else answer for answer in answers]
+    except NotAtOnce:
+        raise
     except Exception as error:  # noqa: BLE001  # a bug that one of them met must not be felt by the others
         if len(events) > 1:
             return [response for event in events for response in together([event], app)]
@@ -358,4 +360,4 @@ def listed(at: datetime, app: App) -> Iterable[tuple[str, int, str]]:
             yield model, 0, error.why
 
 
-handler = on_tick_or_http(run, together, engines.warm)
+handler = on_tick_or_http(run, together, engines.warm, lasting=("/explain", "/batch"))

@@ -18,7 +18,7 @@ from samara.core.sheet import Sheet
 from samara.core.tensors import Spec
 from samara.engines import Session
 from samara.entry import log
-from samara.errors import NotFound, Rejected
+from samara.errors import NotAtOnce, NotFound, Rejected
 from samara.ports import ObjectStore
 
 STALE_POLICY = timedelta(seconds=10)  # a policy is published by hand; an alias also moves when something is on fire
@@ -149,13 +149,16 @@ def specs(tensors: list[dict[str, Any]]) -> tuple[Spec, ...]:
 
 
 def session(asked: Version, policy: Policy, app: App) -> Session:
-    """The loaded graph of a version, by the digest of its bytes and what it may take: equal models are loaded once."""
+    """The loaded graph of a version, by the digest of its bytes and what it may take: equal models are loaded once, and
+    not while everybody waits."""
     if asked.unsound:
         why = f"version {asked.number} must not be served, having failed a gate that each must pass; promote another"
         raise Rejected(asked.model, why, code="model_unavailable")
     try:
-        limits = (policy.memory_mb, policy.limit_s) if policy.contained else None
-        return SESSIONS.get((asked.artifact, limits), lambda: loaded(asked, policy, app))
+        key = asked.artifact, (policy.memory_mb, policy.limit_s) if policy.contained else None
+        if app.hasty and SESSIONS.peek(key) is None:
+            raise NotAtOnce
+        return SESSIONS.get(key, lambda: loaded(asked, policy, app))
     except (NotFound, Rejected) as error:
         log.error(json.dumps({"model": asked.model, "version": asked.number, "failed": str(error)[:1000]}))
         why = f"version {asked.number} cannot be loaded; promote another one"

@@ -38,11 +38,15 @@ PACKED = "code.sha256"  # in a package, the digest of its code
 
 
 class App(NamedTuple):
-    """One function's view of the world. `maker` is signed into every record it writes."""
+    """One function's view of the world. `maker` is signed into every record it writes.
+
+    `hasty`, it may raise `NotAtOnce` before it begins what takes its time: it is run where everybody waits for it.
+    """
 
     store: ObjectStore
     jobs: JobRunner
     maker: Maker
+    hasty: bool = False
 
     def acting_as(self, function: Function) -> "App":
         """The same world with the permissions, and under the name, of `function`."""

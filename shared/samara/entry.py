@@ -54,13 +54,15 @@ class Handler(NamedTuple, Generic[E]):
 
     `together` answers several requests that have already arrived, one response for each in their order, where that
     costs less than one after the other. It raises nothing: what is wrong with one is that one's response.
-    `warm` begins to load what only the first event would otherwise load, and does not wait for it.
+    `warm` begins to load what only the first event would otherwise load, and does not wait for it. `lasting` are the
+    ends of the addresses that take their time, for which nobody else shall wait.
     """
 
     run: Callable[[E, App], Any]
     takes: tuple[type, ...]
     together: Callable[[Sequence[HttpRequest], App], list[HttpResponse]] | None = None
     warm: Callable[[], None] = lambda: None
+    lasting: tuple[str, ...] = ()
 
     def __call__(self, event: Event, app: App) -> Any:
         if not isinstance(event, self.takes):
@@ -73,6 +75,10 @@ class Handler(NamedTuple, Generic[E]):
             raise
         tell(event, app, started)
         return found
+
+    def gathers(self, method: str, path: str) -> bool:
+        """Whether such a request goes together with others: what asks for work, but for what lasts."""
+        return self.together is not None and method == "POST" and not path.endswith(self.lasting)
 
     def answers(self, requests: Sequence[HttpRequest], app: App) -> list[HttpResponse]:
         """The responses to requests that came together, with one line of log for all of them."""
@@ -116,8 +122,9 @@ def on_tick_or_http(
     run: Callable[[Tick | HttpRequest, App], Any],
     together: Callable[[Sequence[HttpRequest], App], list[HttpResponse]] | None = None,
     warm: Callable[[], None] = lambda: None,
+    lasting: tuple[str, ...] = (),
 ) -> Handler[Tick | HttpRequest]:
-    return Handler(run, (Tick, HttpRequest), together, warm)
+    return Handler(run, (Tick, HttpRequest), together, warm, lasting)
 
 
 def on_created_or_http(

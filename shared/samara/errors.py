@@ -14,6 +14,13 @@ from collections.abc import Callable
 from functools import partial
 
 
+class NotAtOnce(Exception):
+    """What is asked takes its time, and who asks is the one all others wait for (`App.hasty`): ask again in a thread.
+
+    No error, and never told: nothing has been written, and nothing is lost by beginning anew.
+    """
+
+
 class SamaraError(Exception):
     """Reads `subject: why`. The subject is a key, setting or column one can go and look at."""
 

@@ -26,7 +26,7 @@ from samara.app import App
 from samara.catalogue import Function, Http
 from samara.core.sealed import Maker
 from samara.entry import Handler, on_http
-from samara.errors import Misconfigured
+from samara.errors import Misconfigured, NotAtOnce
 from samara.events import HttpRequest, HttpResponse
 from samara.hosts import connection, ways
 from samara.hosts.connection import Connection
@@ -50,17 +50,26 @@ class Group:
         self.free.set()
         self.entered = threading.Semaphore(0)
         self.sizes: list[int] = []
+        self.threads: list[str] = []
+        self.loaded = True
 
     def one(self, event: HttpRequest, _app: App) -> HttpResponse:
         if event.path.endswith("/slow"):
             time.sleep(4)
+        if event.path.endswith("/lasts"):
+            self.free.wait(10)
+        if event.body == b"stuck":
+            time.sleep(2 * ways.STUCK_S)
         if event.path.endswith("/split"):
             return HttpResponse(200, b"", {"x": "a\r\nset-cookie: b"})
         said = {"method": event.method, "path": event.path, "query": event.query, "body": event.body.decode()}
         return HttpResponse(200, json.dumps(said).encode(), {"content-type": "application/json"})
 
     def together(self, events: Sequence[HttpRequest], app: App) -> list[HttpResponse]:
+        if app.hasty and not self.loaded:
+            raise NotAtOnce
         self.sizes.append(len(events))
+        self.threads.append(threading.current_thread().name)
         self.entered.release()
         self.free.wait(10)
         if any(event.path.endswith("/bug") for event in events):
@@ -70,7 +79,11 @@ class Group:
         return [self.one(event, app) for event in events]
 
     def handler_of(self, name: str) -> Handler[HttpRequest]:
-        return on_http(self.one) if name == "echo" else Handler(self.one, (HttpRequest,), self.together)
+        return (
+            on_http(self.one)
+            if name == "echo"
+            else Handler(self.one, (HttpRequest,), self.together, lasting=("/lasts",))
+        )
 
 
 @pytest.fixture
@@ -184,6 +197,73 @@ def test_a_function_that_answers_at_once_does_so_too(server: Server, group: Grou
 
     assert told == [str(number) for number in range(200)]
     assert sum(group.sizes) == 200
+
+
+def practise(server: Server, group: Group) -> None:
+    """Have short POSTs be quick until they are answered at once, by the thread that all others wait for."""
+    with httpx.Client(base_url=server.url) as client:
+        group.threads.clear()
+        while [apart(thread) for thread in group.threads[-2:]] != [False, False]:
+            client.post("/group", content=b"quick")
+        group.threads.clear()
+
+
+def apart(thread: str) -> bool:
+    return thread.startswith("group-together")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [(b"/group/slow", b"quick"), (b"/group", MUCH)], ids=["of another address", "of another size"]
+)
+def test_what_may_be_slow_is_not_answered_at_once_because_other_requests_were_quick(
+    server: Server, group: Group, path: bytes, body: bytes
+) -> None:
+    practise(server, group)
+
+    with closing(dialled(server)) as wire:
+        wire.sendall(post(body, path, b"Connection: close"))
+        meanwhile = httpx.get(f"{server.url}/group", timeout=1.5)
+        rest(wire)
+
+    assert meanwhile.status_code == 200
+    assert [apart(thread) for thread in group.threads] == [True]
+
+
+def test_once_it_was_stuck_it_is_not_answered_at_once_any_more(server: Server, group: Group) -> None:
+    group.threads.append("group-together")
+    while apart(group.threads[0]):  # for this machine may be slow just now
+        practise(server, group)
+        for body in (b"stuck", b"quick"):
+            said(server, post(body, b"/group", b"Connection: close"))
+
+    assert [apart(thread) for thread in group.threads] == [False, True]
+
+
+def test_what_turns_out_to_take_its_time_is_begun_anew_in_a_thread(server: Server, group: Group) -> None:
+    practise(server, group)
+    group.loaded = False
+
+    assert bodies(said(server, LAST)) == ["last"]
+
+    assert [apart(thread) for thread in group.threads] == [True]
+
+
+def test_for_what_lasts_nobody_else_waits(server: Server, group: Group) -> None:
+    group.free.clear()
+    lasting = [dialled(server) for _ in range(ways.WORKERS + 8)]
+    for wire in lasting:
+        wire.sendall(post(b"", b"/group/lasts", b"Connection: close"))
+    time.sleep(0.2)
+
+    question = httpx.get(f"{server.url}/group", timeout=1.5)
+    with closing(dialled(server)) as wire:
+        wire.sendall(LAST)
+        assert group.entered.acquire(timeout=1.5)
+        group.free.set()
+        assert bodies(rest(wire)) == ["last"]
+
+    assert question.status_code == 200
+    assert [statuses(rest(wire)) for wire in lasting] == [[200]] * len(lasting)
 
 
 @pytest.mark.parametrize("path", [b"/group/bug", b"/group/few"])
@@ -347,6 +427,29 @@ def test_what_two_readers_could_take_differently_is_refused_once_and_the_last(se
     assert b"set-cookie" not in got
 
 
+POST = b"POST /group HTTP/1.1\r\nHost: localhost\r\n"
+MALFORMED: dict[str, tuple[bytes, str]] = {
+    "two lengths": (POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", "Duplicate Content-Length"),
+    "a length and chunks": (
+        POST + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "Transfer-Encoding can't be present with Content-Length",
+    ),
+    "lines that end without CR": (b"GET /group HTTP/1.1\nHost: localhost\n\n", "Expected CRLF after version"),
+    "a path that is not ASCII": ("GET /größe HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), "Invalid char in url path"),
+    "a chunk of no size": (POST + b"Transfer-Encoding: chunked\r\n\r\nsecret\r\n", "Invalid character in chunk size"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_what_is_malformed_is_said_in_words_that_are_not_the_clients(server: Server, name: str) -> None:
+    sent, why = MALFORMED[name]
+
+    (answer,) = answers(said(server, sent))
+
+    assert answer["error"].startswith(f"request: is not well-formed HTTP/1.1: {why}")
+    assert "secret" not in answer["error"]
+
+
 def test_trailers_without_end_are_cut_off(server: Server) -> None:
     before = psutil.Process().memory_info().rss
     with closing(dialled(server)) as wire:
@@ -407,6 +510,17 @@ def test_leave_to_send_is_not_given_for_what_is_refused(server: Server) -> None:
     got = said(server, asks + b"Content-Length: 9000000\r\n\r\n")
 
     assert statuses(got) == [413]
+
+
+def test_http_1_0_knows_no_leave_to_send(server: Server) -> None:
+    asks = post(b"abc", b"/group", b"Expect: 100-continue").replace(b"HTTP/1.1", b"HTTP/1.0")
+
+    with closing(dialled(server)) as wire:
+        wire.sendall(asks[:-3])
+        time.sleep(0.2)
+        wire.sendall(b"abc")
+
+        assert statuses(rest(wire)) == [200]
 
 
 def test_an_offer_of_another_protocol_is_passed_over(server: Server) -> None:

@@ -62,8 +62,8 @@ class Process:
         return http.answered(self._find, read, self._run if alone else self._run_with_others)
 
     def _run_with_others(self, function: Function, request: HttpRequest) -> Any:
-        if request.method == "POST" and function.name == self.function.name and (gathered := self._gathered):
-            return gathered(request)
+        if function.name == self.function.name and self._handler.gathers(request.method, request.path):
+            return self._gathered(request)
         return self._run(function, request)
 
     def _run(self, function: Function, request: HttpRequest) -> Any:
@@ -84,11 +84,9 @@ class Process:
         return self.app.acting_as(self.function)
 
     @cached_property
-    def _gathered(self) -> Gathered | None:
+    def _gathered(self) -> Gathered:
         """Where a function can answer requests together, those that come at the same time are."""
         handler, app = self._handler, self._acting
-        if handler.together is None:
-            return None
 
         def answers(requests: Sequence[HttpRequest]) -> Sequence[HttpResponse]:
             return [handler(requests[0], app)] if len(requests) == 1 else handler.answers(requests, app)

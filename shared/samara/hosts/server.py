@@ -9,7 +9,7 @@ import re
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, NamedTuple, Self
@@ -20,11 +20,12 @@ from samara.catalogue import Catalogue, Function
 from samara.core.strict import shown
 from samara.entry import Handler
 from samara.errors import Misconfigured, Rejected
+from samara.events import HttpRequest, HttpResponse
 from samara.hosts.connection import IDLE_S, PATIENCE_S, Connection, Room, Turn
 from samara.hosts.http import addressee, failure
 from samara.hosts.loop import Door, Loop
 from samara.hosts.messages import Head, Line, address_of, head_of, named_host
-from samara.hosts.ways import Apart, Both, Loading, Together, Way, Workers
+from samara.hosts.ways import WORKERS, Apart, Both, Loading, Together, Way, Workers
 
 THREADS = 8
 GRACE_S = 5.0  # for running requests, when the server stops
@@ -93,20 +94,32 @@ class Desk:
                 way.stop()
 
     def _loading(self, function: Function) -> Loading:
-        app, clock = self._routes.app.acting_as(function), self._routes.clock
-
         def found(handler: Handler[Any]) -> Way:
-            apart = Apart(function, lambda request: handler(request, app), clock, self._workers, self._loop)
-            way: Way = apart
-            if handler.together is not None:
-                group = Together(function, lambda requests: handler.answers(requests, app), clock, self._loop)
-                way = Both(apart, group)
-            self._ways[function.name] = way
+            way = self._ways[function.name] = self._way(function, handler)
             return way
 
         loading = Loading(function, found, failed=lambda: self._forget(function))
         loading.begin(lambda: self._routes.handler_of(function.name), self._workers, self._loop)
         return loading
+
+    def _way(self, function: Function, handler: Handler[Any]) -> Way:
+        app, clock = self._routes.app.acting_as(function), self._routes.clock
+        haste = app._replace(hasty=True)
+
+        def apart(workers: Workers) -> Apart:
+            return Apart(function, lambda request: handler(request, app), clock, workers, self._loop)
+
+        def together(requests: Sequence[HttpRequest]) -> Sequence[HttpResponse]:
+            return handler.answers(requests, app)
+
+        def at_once(requests: Sequence[HttpRequest]) -> Sequence[HttpResponse]:
+            return handler.answers(requests, haste)
+
+        if handler.together is None:
+            return apart(self._workers)
+        lasting = apart(Workers(WORKERS, f"{function.name}-lasting"))
+        group = Together(function, together, at_once, clock, self._loop)
+        return Both(handler.gathers, apart(self._workers), lasting, group)
 
     def _forget(self, function: Function) -> None:
         del self._ways[function.name]

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from samara.catalogue import Function
 from samara.entry import Handler, refusal
-from samara.errors import Misconfigured
+from samara.errors import Misconfigured, NotAtOnce
 from samara.events import HttpResponse
 from samara.hosts.connection import Turn
 from samara.hosts.http import failure, response_of
@@ -22,8 +22,14 @@ from samara.hosts.loop import Loop
 MOST_TOGETHER = 128  # requests of one call, so that the first of them does not wait for ever more
 WAITS_S = 0.001  # a call that waits longer had better wait in a thread; one that flushes a good disk does not
 LONG_S = 0.005  # whoever computes longer than that lets everybody else wait, a health check above all
+STUCK_S = 0.05  # and one such call is enough
 WEIGHT = 0.1  # of the latest call in what is thought of the next one
+OFTEN = 0.5  # the share of slow calls from which the next one is thought slow
 WORKERS = 2  # calls made at a time: while one waits for the disk, the other computes
+MOST_KINDS = 1_024  # of requests remembered: callers choose what they ask for
+
+Kind = tuple[str, int]
+Run = Callable[[Sequence[Any]], Sequence[Any]]
 
 
 class Workers:
@@ -120,36 +126,44 @@ class Apart:
     def look(self, now: float) -> None:
         self._running.look(now)
 
+    def stop(self) -> None:
+        self._workers.stop()
+
 
 class Together:
     """All requests that have arrived by one call: at once where it is quick, else in a thread.
 
     Measured, not told: a call that waits for a disk, or computes for long, would keep everybody else waiting, while a
     quick one costs twice as much in a thread. The measure is how many of the latest calls were slow: an average of
-    seconds would believe a single long one for too long.
+    seconds would believe a single long one for too long. It is kept for each kind of request, its address and about
+    how large it is, and begins as slow: of what has not been seen yet, nobody knows. What runs `hastily` may raise
+    `NotAtOnce`, and runs in a thread then.
     """
 
     def __init__(
         self,
         function: Function,
-        run: Callable[[Sequence[Any]], Sequence[Any]],
+        run: Run,
+        hastily: Run,
         clock: Callable[[], datetime],
         loop: Loop,
     ) -> None:
         self._function = function
         self._run = run
+        self._hastily = hastily
         self._clock = clock
         self._workers = Workers(WORKERS, f"{function.name}-together")
         self._loop = loop
         self._running = Running(function)
+        self._quick: list[Turn] = []
         self._arrived: list[Turn] = []
         self._busy = 0
         self._planned = False
         self._looks = True  # whether the next call is to be told computing from waiting
-        self._slow = 1.0  # the share of the latest calls that were; the first ones load what others find loaded
+        self._slow: dict[Kind, float] = {}  # the share of the latest calls that were
 
     def add(self, turn: Turn) -> None:
-        self._arrived.append(turn)
+        (self._quick if self._slow.get(kind(turn), 1.0) < OFTEN else self._arrived).append(turn)
         self._plan()
 
     def look(self, now: float) -> None:
@@ -162,75 +176,91 @@ class Together:
 
     def _go(self) -> None:
         self._planned = False
-        if not self._arrived or self._busy >= WORKERS:
-            return
-        turns, self._arrived = self._arrived[:MOST_TOGETHER], self._arrived[MOST_TOGETHER:]
-        if self._slow < 0.5 and not self._busy:
-            self._at_once(turns)
-        else:
+        if self._arrived and self._busy < WORKERS:
+            turns, self._arrived = self._arrived[:MOST_TOGETHER], self._arrived[MOST_TOGETHER:]
             self._in_a_thread(turns)
-        if self._arrived:  # but let the loop read and write in between
-            self._plan()
+        if self._quick:
+            turns, self._quick = self._quick[:MOST_TOGETHER], self._quick[MOST_TOGETHER:]
+            self._at_once(turns)
+        self._plan()  # what is left, but let the loop read and write in between
 
     def _plan(self) -> None:
-        if not self._planned and self._busy < WORKERS:
+        if not self._planned and (self._quick or (self._arrived and self._busy < WORKERS)):
             self._planned = True
             self._loop.soon(self._go)
 
     def _at_once(self, turns: list[Turn]) -> None:
-        self._settle(turns, *self._measured(turns))
+        try:
+            responses, took, waited = self._measured(turns, self._hastily)
+        except NotAtOnce:
+            self._arrived[:0] = turns
+        else:
+            self._settle(turns, responses, took, waited)
 
     def _in_a_thread(self, turns: list[Turn]) -> None:
         self._busy += 1
         self._running.begin(turns)
 
         def work() -> None:
-            responses, slow = self._measured(turns)
-            self._loop.soon(lambda: done(responses, slow=slow))
+            found = self._measured(turns, self._run)
+            self._loop.soon(lambda: done(*found))
 
-        def done(responses: Sequence[HttpResponse], *, slow: bool) -> None:
+        def done(responses: Sequence[HttpResponse], took: float, waited: float) -> None:
             self._running.end(turns)
             self._busy -= 1
-            self._settle(turns, responses, slow)
+            self._settle(turns, responses, took, waited)
             self._go()
 
         self._workers.run(work)
 
-    def _measured(self, turns: list[Turn]) -> tuple[Sequence[HttpResponse], bool]:
-        """The answers, and whether they were slow in coming."""
+    def _measured(self, turns: list[Turn], run: Run) -> tuple[Sequence[HttpResponse], float, float]:
+        """The answers, how long they took, and how much of that was waiting, where that was looked at."""
         looks, self._looks = self._looks, False
         computed = time.thread_time() if looks else 0.0
         at, started = self._clock(), time.perf_counter()
         requests = [turn.request(at) for turn in turns]
-        responses = answered(self._function, lambda: self._run(requests), len(turns))
+        responses = answered(self._function, lambda: run(requests), len(turns))
         took = time.perf_counter() - started
         if took > WAITS_S:  # perhaps it has waited, for which the next one is looked at, since looking takes its time
             self._looks = True
         waited = took - (time.thread_time() - computed) if looks else 0.0
-        return responses, took > LONG_S or waited > WAITS_S
+        return responses, took, waited
 
-    def _settle(self, turns: list[Turn], responses: Sequence[HttpResponse], slow: bool) -> None:
-        self._slow += WEIGHT * (slow - self._slow)
+    def _settle(self, turns: list[Turn], responses: Sequence[HttpResponse], took: float, waited: float) -> None:
+        slow = took > LONG_S or waited > WAITS_S
+        if len(self._slow) > MOST_KINDS:
+            self._slow.clear()
+        for one in set(map(kind, turns)):
+            before = self._slow.get(one, 1.0)
+            self._slow[one] = 1.0 if took > STUCK_S else before + WEIGHT * (slow - before)
         for turn, response in zip(turns, responses, strict=True):
             turn.answer(response)
 
 
 class Both:
-    """What asks for work goes together, and questions apart: how it is doing, a function says while it is at work."""
+    """What asks for work goes together, and questions apart: how it is doing, a function says while it is at work.
+    For work that `lasts` nobody else waits, whether they ask for work or have a question."""
 
-    def __init__(self, apart: Apart, together: Together) -> None:
+    def __init__(self, gathers: Callable[[str, str], bool], apart: Apart, lasting: Apart, together: Together) -> None:
+        self._gathers = gathers
         self._apart = apart
+        self._lasting = lasting
         self._together = together
 
     def add(self, turn: Turn) -> None:
-        asks_for_work = turn.head is not None and turn.head.method == "POST"
-        (self._together if asks_for_work else self._apart).add(turn)
+        method, path = (turn.head.method, turn.head.path) if turn.head else ("", "")
+        if self._gathers(method, path):
+            self._together.add(turn)
+        else:
+            (self._lasting if method == "POST" else self._apart).add(turn)
 
     def look(self, now: float) -> None:
         self._apart.look(now)
+        self._lasting.look(now)
         self._together.look(now)
 
     def stop(self) -> None:
+        self._lasting.stop()
         self._together.stop()
 
 
@@ -272,10 +302,17 @@ class Loading:
             turn.answer(response)
 
 
+def kind(turn: Turn) -> Kind:
+    """What requests have in common that take about as long: their address, and the binary digits of their size."""
+    return turn.head.path if turn.head else "", len(turn.body).bit_length()
+
+
 def answered(function: Function, run: Callable[[], Sequence[Any]], count: int) -> Sequence[HttpResponse]:
     """`count` responses, whatever happens: what goes wrong with all of them is said to each."""
     try:
         responses = [response_of(function, response) for response in run()]
+    except NotAtOnce:
+        raise
     except Exception as error:  # noqa: BLE001  # whoever asked gets an answer
         return [failure(error, {"answering": function.name})] * count
     except BaseException as error:  # noqa: BLE001  # code that means to end the process must not end a thread unheard

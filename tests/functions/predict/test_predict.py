@@ -23,7 +23,7 @@ from samara.core.keys import Prediction
 from samara.core.records import Capture, Gate, Signature, Tensor
 from samara.core.sheet import Sheet
 from samara.entry import refused
-from samara.errors import Rejected, SamaraError, Unavailable
+from samara.errors import NotAtOnce, Rejected, SamaraError, Unavailable
 from samara.events import HttpRequest, HttpResponse
 from samara.ports import Version
 from samara.providers.memory import MemoryStore
@@ -200,7 +200,7 @@ def store() -> Filling:
 
 @pytest.mark.parametrize("named", [{}, {"id": "mine"}], ids=["without an id", "with the client's id"])
 def test_what_cannot_be_captured_is_neither_answered_nor_given_a_name(
-    app: App, store: Filling, publish: Any, point: Any, named: dict[str, str]
+    app: App, store: Filling, publish: Any, point: Any, named: dict[str, Any]
 ) -> None:
     publish(1)
     point(champion=1)
@@ -680,6 +680,25 @@ def test_a_bug_in_telling_one_answer_is_not_felt_by_others_and_nothing_is_captur
 
     assert [status for status, _ in answers] == [200, 500, 200]
     assert [key.rpartition(".")[0][-2:] for key in store.list("captures/")] == [".3"]
+
+
+def test_no_model_is_loaded_while_everybody_waits(app: App, store: MemoryStore, publish: Any, point: Any) -> None:
+    publish(1, 3.7)
+    publish(2, 3.8)
+    point(champion=1)
+    hasty = app._replace(hasty=True)
+
+    with pytest.raises(NotAtOnce):
+        together([post(body([1]))], hasty)
+    assert together([post(body([1]))], app)[0].status == 200
+    assert together([post(body([1]))], hasty)[0].status == 200
+    point(champion=2)
+    later = post(body([1]), at=NOON + timedelta(seconds=5))
+    with pytest.raises(NotAtOnce):
+        together([later], hasty)
+
+    assert answered(together([later], app)[0])["model_version"] == "2"
+    assert len([*store.list("captures/")]) == 3
 
 
 def test_an_id_of_the_client_is_kept_alone_so_that_it_is_found_again(
