@@ -192,7 +192,7 @@ def version_for(work: Work, app: App) -> Version:
 def numbered(number: int, work: Work, app: App) -> Version:
     versions = work.live.versions
     if number not in versions:
-        versions[number] = served.version(work.route.model, number, app)
+        versions[number] = served.masked(served.version(work.route.model, number, app), work.policy)
     return versions[number]
 
 

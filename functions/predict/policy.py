@@ -37,6 +37,8 @@ class Explain(NamedTuple):
 
 
 class Policy(NamedTuple):
+    """`personal` are the columns that the contract in force calls so, whatever it did when a version was trained."""
+
     capture: Captured = Captured()
     guardrails: tuple[Guardrail, ...] = ()
     limit_s: float = 10.0
@@ -44,6 +46,7 @@ class Policy(NamedTuple):
     memory_mb: int = 1024
     stale_s: float = 1.0
     explain: Explain = Explain()
+    personal: tuple[str, ...] = ()
 
     def captures(self, prediction: str) -> bool:
         """Whether the prediction of this id is among the share that is captured. The same id always is, or never.
@@ -62,6 +65,7 @@ class Policy(NamedTuple):
             known(said.pop("schema"), SCHEMA, where)
             capture, explain = Captured(**said.pop("capture")), Explain(**said.pop("explain"))
             guardrails = tuple(Guardrail(**rule) for rule in said.pop("guardrails"))
-            return cls(capture=capture, explain=explain, guardrails=guardrails, **said)
+            personal = tuple(said.pop("personal", ()))
+            return cls(capture=capture, explain=explain, guardrails=guardrails, personal=personal, **said)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise Rejected(where, "not how a model answers; publish its project again", code="bad_record") from error

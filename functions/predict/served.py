@@ -117,6 +117,15 @@ def version(model: str, number: int, app: App) -> Version:
         raise Rejected(f"{model} version {number}", "there is none", code="unknown_version") from error
 
 
+def masked(version: Version, policy: Policy) -> Version:
+    """A version as it answers now: what is personal by now is, whatever it was when the version was trained."""
+    sheet = version.sheet
+    if sheet is None or not policy.personal:
+        return version
+    columns = [one._replace(personal=one.personal or one.name in policy.personal) for one in sheet.columns]
+    return version._replace(sheet=sheet._replace(columns=tuple(columns)))
+
+
 def read(key: str, app: App) -> Version:
     """The record at `key`, its digest verified, and what it says of its columns."""
     said, digest = sealed.intact(app.store.get(key).data, key, "ModelVersion")

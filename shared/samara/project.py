@@ -91,7 +91,8 @@ def publish(project: Project, app: App) -> list[str]:
             changed.append(f"contract of {dataset}")
     source = app.keep(bundle.pack(project.folder)) if project.definitions else ""
     for model, (found, data) in project.definitions.items():
-        serving = app.keep(found.serve.to_bytes())
+        contract, _ = project.contracts[found.dataset]
+        serving = app.keep(found.serve.to_bytes([column.name for column in contract.columns if column.personal]))
         head = ModelHead(definition=app.keep(data), bundle=source, serving=serving)
         if put_in_force(app, keys.model_head(model), head):
             changed.append(f"model {model}")

@@ -61,12 +61,14 @@ def test_a_published_model_answers_by_the_policy_of_its_definition(whole: App, t
     assert Policy.read(whole.blob(serving)).guardrails == (Guardrail("known-city", input="city", known=True),)
 
 
-def test_a_definition_that_says_nothing_of_serving_publishes_the_defaults(whole: App, tmp_path: Path) -> None:
+def test_a_definition_that_says_nothing_of_serving_publishes_the_defaults_and_what_is_personal(
+    whole: App, tmp_path: Path
+) -> None:
     found = project.read(written(tmp_path))
 
     assert project.publish(found, whole) == ["contract of people", "model late"]
     assert project.publish(found, whole) == []
-    assert Policy.read(whole.blob(str(head(whole).serving))) == Policy()
+    assert Policy.read(whole.blob(str(head(whole).serving))) == Policy(personal=("surname",))
 
 
 def test_a_head_written_before_there_were_policies_is_read(whole: App) -> None:

@@ -5,7 +5,7 @@ This is the one file of Samara's a data scientist writes beside the training cod
 so a typing mistake is found when it is made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import yaml
@@ -193,9 +193,11 @@ class Serve(Section):
     stale_s: Annotated[float, Field(ge=0, le=3600)] = 1.0
     explain: Explain = Explain()
 
-    def to_bytes(self) -> bytes:
-        """What `predict` reads of it: canonical JSON, every setting written out."""
-        return canonical({**self.model_dump(mode="json"), "schema": 1})
+    def to_bytes(self, personal: Iterable[str] = ()) -> bytes:
+        """What `predict` reads of it: canonical JSON, every setting written out, and the columns that the contract
+        calls `personal` by now, if any: those of a version that was trained before are to be masked as well."""
+        said = {**self.model_dump(mode="json"), "personal": sorted(personal), "schema": 1}
+        return canonical({name: value for name, value in said.items() if name != "personal" or value})
 
 
 class Definition(Section):

@@ -333,6 +333,21 @@ def test_what_may_not_be_said_is_not_explained_either(guarded: App) -> None:
     assert [why is not None for why in said["explanations"]] == [True, False]
 
 
+def test_what_became_personal_after_training_is_neither_kept_nor_said(app: App, whole: App) -> None:
+    serving = whole.keep(Serve().to_bytes(["distance"]))
+    head = ModelHead(write_id="one", definition="0" * 64, bundle="0" * 64, serving=serving)
+    whole.store.create(keys.model_head("late"), head.to_bytes())
+
+    _, answer = told(rows({"distance": 1234.5, "carrier": "UA"}), app)
+    _, refusal = told(rows({"distance": "1234.5 miles", "carrier": "UA"}), app)
+
+    kept = [one for _, one in captures.under(whole, "captures/") if one]
+    assert answer["predictions"][0]["score"] == 2469.0
+    assert "miles" not in str(refusal)
+    assert not [one for one in kept if "1234.5" in str(one.inputs) or "1234.5" in str(one.noted)]
+    assert {one.masked for one in kept if one.status == 200} == {("distance", "carrier")}
+
+
 def test_a_vetoed_answer_is_captured_with_the_rule(guarded: App) -> None:
     _, said = told(rows({"distance": 500.0}), guarded)
 

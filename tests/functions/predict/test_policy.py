@@ -44,6 +44,10 @@ def test_without_any_policy_the_defaults_are_those_of_the_definition() -> None:
     assert Policy.read(Serve().to_bytes()) == Policy()
 
 
+def test_which_columns_are_personal_by_now_is_published_with_it() -> None:
+    assert Policy.read(Serve().to_bytes(["name", "email"])).personal == ("email", "name")
+
+
 def test_what_is_published_is_read_field_by_field() -> None:
     said = serving(
         capture={"share": 0.25, "inputs": False},
