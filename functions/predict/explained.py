@@ -1,7 +1,5 @@
 """From a request and its answer to why each row got it. Imported when somebody asks, for it needs numpy. Pure."""
 
-import time
-from collections.abc import Mapping
 from typing import Any
 
 from functions.predict import explain, rows
@@ -10,23 +8,9 @@ from functions.predict.work import Version, Work
 from samara.core.digests import short
 from samara.core.sheet import Sheet
 from samara.core.tensors import Value, cut
-from samara.engines import Session
 from samara.errors import Rejected
 
 MOST_ROWS = 20  # in one request: each is asked about many times over
-
-
-def within(limit_s: float, session: Session) -> Ask:
-    """How the model is asked, as often as an explanation needs, in no more time altogether than one answer may take."""
-    due = time.monotonic() + limit_s
-
-    def ask(values: dict[str, Value]) -> Mapping[str, Value]:
-        left = due - time.monotonic()
-        if left <= 0:
-            raise Rejected("model", f"takes longer than {limit_s:g} s", code="too_slow")
-        return session.run(values, limit_s=left)
-
-    return ask
 
 
 def explained(work: Work, version: Version, ask: Ask) -> list[dict[str, Any] | None]:

@@ -11,7 +11,7 @@ Delivered twice under the same client id, a request meets its first answer. With
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -26,13 +26,15 @@ from samara.app import App
 from samara.core import keys, windows
 from samara.core.digests import digest, short
 from samara.core.keys import Prediction
-from samara.core.tensors import cut, joined
+from samara.core.tensors import Value, cut, joined
+from samara.engines import Session
 from samara.entry import json_response, log, on_tick_or_http, refusal, refused
 from samara.errors import NotAtOnce, Rejected, SamaraError
 from samara.events import HttpRequest, HttpResponse, Tick
 
 if TYPE_CHECKING:
     from functions.predict.by_heart import Known
+    from functions.predict.explain import Ask
 
 KEY = "samara-key"  # the header by which who asks is always sent to the same version
 
@@ -245,11 +247,23 @@ def explain(work: Work, app: App) -> None:
         return
     try:
         session = served.session(version, work.policy, app)
-        explained = on_demand("explained")
-        told = explained.explained(work, version, explained.within(work.policy.limit_s, session))
+        told = on_demand("explained").explained(work, version, within(work.policy.limit_s, session))
         work.said = {**work.said, "explanations": told}
     except SamaraError as error:
         work.error = failed(error, version, work.policy)
+
+
+def within(limit_s: float, session: Session) -> "Ask":
+    """How the model is asked, as often as an explanation needs, in no more time altogether than one answer may take."""
+    due = time.monotonic() + limit_s
+
+    def ask(values: dict[str, Value]) -> Mapping[str, Value]:
+        left = due - time.monotonic()
+        if left <= 0:
+            raise Rejected("model", f"takes longer than {limit_s:g} s", code="too_slow")
+        return session.run(values, limit_s=left)
+
+    return ask
 
 
 def alone(work: Work, app: App) -> Answer:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from onnx import TensorProto, helper
 
-from functions.predict import explained, served
-from functions.predict.handler import run
+from functions.predict import served
+from functions.predict.handler import run, within
 from functions.predict.warm import Kept
 from samara import captures, engines
 from samara.app import App
@@ -282,7 +282,7 @@ def test_what_cannot_be_explained_is_refused_and_captured_as_refused(app: App, w
 
 def test_an_explanation_takes_no_longer_altogether_than_one_answer_may(app: App) -> None:
     data, _ = chance()
-    ask = explained.within(0.05, engines.load(data))
+    ask = within(0.05, engines.load(data))
     given = {"distance": Value("FP32", (1, 1), b"\0" * 4)}
     first = ask(given)
     time.sleep(0.05)
