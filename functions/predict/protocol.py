@@ -72,7 +72,7 @@ def route(path: str) -> Route:
     if parts in FIXED:
         return Route(FIXED[parts])
     match parts:
-        case ("models", model, "versions", version, *rest) if len(rest) < 2:
+        case ("models", model, "versions", version, *rest) if version and len(rest) < 2:
             return of_model(path, model, version, rest)
         case ("models", model, *rest) if len(rest) < 2:
             return of_model(path, model, "", rest)
@@ -86,7 +86,7 @@ def route(path: str) -> Route:
 
 def of_model(path: str, model: str, version: str, rest: list[str]) -> Route:
     what = OF_MODEL.get(rest[0] if rest else "")
-    if what is None or rest == [""]:
+    if what is None or rest == [""] or not model:
         raise unknown(path)
     if version and not re.fullmatch(VERSION, version):
         why = "versions are numbers from 1, champion, challenger or shadow"

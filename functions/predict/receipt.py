@@ -13,7 +13,10 @@ WIDE = 256  # values in one row beyond which a tensor is an image or a text, not
 def captured(value: Value, rows: int, listed: list[Any] | None = None) -> Any:
     """A tensor as a capture holds it: its values in row-major order, those that are missing as null; or, where a row
     has more than `WIDE` of them or one of them is no text, its raw bytes in base64. `listed` are its values, if they
-    have been listed already."""
+    have been listed already.
+
+    Null keeps neither the sign nor the payload of a NaN: answered again in raw bytes, that may be another NaN.
+    """
     datatype, shape, data = value
     if datatype == TEXT:
         try:

@@ -88,23 +88,37 @@ def carefully(values: list[Any], kinds: set[type], datatype: str, name: str) -> 
         return [value.encode() for value in values]
     if NoneType in kinds:
         values = [nan if value is None else value for value in values]
-    for number, value in enumerate(values, 1):
-        if not holds(datatype, value):
-            why = outside(datatype) if kind == "int" else f"value {number:,} is too large for {datatype}"
-            raise Rejected(shown(name), why, code="bad_input")
-    return written(values, datatype)
+    if (data := fitting(values, datatype)) is None:
+        why = outside(datatype) if kind == "int" else f"value {misfit(values, datatype):,} is too large for {datatype}"
+        raise Rejected(shown(name), why, code="bad_input")
+    return data
 
 
-def holds(datatype: str, value: float) -> bool:
-    """Whether that datatype has a number so large. NaN is none, and so passes."""
+def fitting(values: Sequence[float], datatype: str) -> bytes | None:
+    """The values `written`, or None if that datatype has no number so large as one of them. NaN is none, and fits."""
     try:
-        return (type(value) is int or not isinf(value)) and bool(written([value], datatype))
+        data = written(values, datatype)
     except (OverflowError, StructError):
-        return False
+        return None
+    return None if any(map(isinf, values)) else data
+
+
+def misfit(values: Sequence[float], datatype: str) -> int:
+    """Which value is the first that does not fit, counted from 1, if one does not. Halving what is left takes no longer
+    than to try all of them once more."""
+    start, end = 0, len(values)
+    while end - start > 1:
+        middle = (start + end) // 2
+        if fitting(values[start:middle], datatype) is None:
+            end = middle
+        else:
+            start = middle
+    return end
 
 
 def not_served(name: str, datatype: str) -> Rejected:
-    return Rejected(shown(name), f"has datatype {shown(datatype)}, which is not served", code="bad_input")
+    why = f"has datatype {shown(datatype)}, which is not served; send one of {', '.join(KINDS)}"
+    return Rejected(shown(name), why, code="bad_input")
 
 
 KINDS: dict[str, str] = {
@@ -152,8 +166,23 @@ def outside(datatype: str) -> str:
 def written(values: Sequence[float], datatype: str) -> bytes:
     """The numbers in that datatype, each rounded to the nearest, ties to even. `OverflowError` past the largest."""
     if datatype == "BF16":
-        return pack(f"<{len(values)}H", *map(brain, values))
+        return pack(f"<{len(values)}H", *brains(values))
     return layout(datatype, len(values)).pack(*values)
+
+
+def brains(numbers: Sequence[float]) -> list[int]:
+    """`brain` of each; it is asked only where a float32 is halfway between two of them, or may round to infinity."""
+    count = len(numbers)
+    singles = unpack(f"<{count}I", pack(f"<{count}f", *numbers))
+    return [
+        brain(number)
+        if bits & 0xFFFF == 0x8000 or bits & LARGEST_BRAIN == LARGEST_BRAIN
+        else (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+        for bits, number in zip(singles, numbers, strict=True)
+    ]
+
+
+LARGEST_BRAIN = 0x7F7F0000  # that is finite, as the upper half of a float32
 
 
 def brain(number: float) -> int:

@@ -8,6 +8,7 @@ mistake is not silently ignored.
 import heapq
 import re
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
 from math import inf, isnan, prod
@@ -209,6 +210,11 @@ def too_large(has: str) -> Rejected:
     return Rejected("body", f"{has}; {strict.LARGEST:,} are the most", code="too_large")
 
 
+def too_dense() -> Rejected:
+    why = f"is more than {INFLATES} times larger decompressed; send it uncompressed"
+    return Rejected("body", why, code="too_large")
+
+
 def inflated(body: bytes, coding: str) -> bytes:
     """A compressed body as it was, if it is whole, and neither too large nor suspiciously dense."""
     if coding not in ("gzip", "deflate", "identity"):
@@ -228,7 +234,7 @@ def inflated(body: bytes, coding: str) -> bytes:
             raise Rejected("body", f"is not {coding}, as its content-encoding says", code="bad_encoding") from error
         size += len(pieces[-1])
         if size > most:
-            raise too_large(f"has more than {most:,} bytes when decompressed")
+            raise too_dense() if most < strict.LARGEST else too_large(f"has more than {most:,} bytes decompressed")
         if not member.eof:
             raise Rejected("body", f"its {coding} ends too early", code="bad_encoding")
         rest = member.unused_data
@@ -253,7 +259,7 @@ def understood(said: Any, model: str) -> tuple[Asked, int]:
         colons += more
         follows = follows or type(value[2]) is int
     if len(inputs) > 1 and len(dict(inputs)) != len(inputs):
-        raise Rejected("inputs", "names one tensor twice", code="bad_request")
+        raise twice("inputs", [name for name, _ in inputs])
     wanted: tuple[Wanted, ...] = ()
     rest = len(said) - 1
     if "outputs" in said:
@@ -287,6 +293,11 @@ def strange(said: Any, where: str, must: tuple[str, ...], may: tuple[str, ...]) 
     name = next(name for name in said if name not in must + may)
     why = f"is not known here; {where} may have {', '.join(must + may)}"
     return Rejected(shown(name), why, code="unknown_field")
+
+
+def twice(where: str, names: list[str]) -> Rejected:
+    ((name, _),) = Counter(names).most_common(1)
+    return Rejected(where, f"names the tensor {shown(name)} twice", code="bad_request")
 
 
 def object_of(said: Any) -> dict[str, Any]:
@@ -440,7 +451,7 @@ def outputs_of(said: Any) -> tuple[tuple[Wanted, ...], int]:
             within_reach(parameters, name)
         wanted.append(Wanted(name, switch(parameters, "binary_data"), classes(parameters.get("classification", 0))))
     if len(wanted) > 1 and len({one.name for one in wanted}) != len(wanted):
-        raise Rejected("outputs", "names one tensor twice", code="bad_request")
+        raise twice("outputs", [one.name for one in wanted])
     return tuple(wanted), colons
 
 

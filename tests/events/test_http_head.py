@@ -55,6 +55,16 @@ def test_a_strange_query_is_refused(raw: bytes) -> None:
         http_head.query_of(raw)
 
 
+def test_too_many_fields_are_told_from_those_that_cannot_be_read() -> None:
+    many = b"&".join([b"a=1"] * 101)
+
+    with pytest.raises(Rejected, match="query: has more than 100 fields"):
+        http_head.query_of(many)
+    with pytest.raises(Rejected, match="query: is not a query of UTF-8 fields"):
+        http_head.query_of(b"a=%ff")
+    assert http_head.query_of(many[4:]) == {"a": "1"}
+
+
 @pytest.mark.parametrize(
     ("pairs", "status"),
     [

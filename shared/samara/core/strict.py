@@ -90,7 +90,8 @@ def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def no_number(name: str) -> NoReturn:
-    raise Rejected("body", f"has {name}, which is no JSON number", code="bad_json")
+    why = f"has {name}, which is no JSON number; write null where a number is missing"
+    raise Rejected("body", why, code="bad_json")
 
 
 def speakable(found: Any) -> bool:

@@ -417,7 +417,8 @@ class Connection:
             head = self._answers.head(found[1], "1.1", found[2], [(b"host", b"localhost")])
             return head.answer or refusal(405, "bad_method", f"{head.method} is not understood here")
         if isinstance(error, httptools.HttpParserError):
-            error = Rejected("request", "is not well-formed HTTP/1.1", code="bad_http")
+            why = f"is not well-formed HTTP/1.1: {error}"  # llhttp's words are fixed: none are the client's
+            error = Rejected("request", why, code="bad_http")
         return failure(error, {})
 
     def _last_word(self, response: HttpResponse) -> None:

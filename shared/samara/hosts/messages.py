@@ -68,6 +68,8 @@ def head_of(method: bytes, version: str, lines: Sequence[Line]) -> Head:
     coding = headers.get("transfer-encoding")
     if coding is not None and (coding.lower() != "chunked" or version == "1.0"):
         raise Rejected("transfer-encoding", "only chunked is understood, and that in HTTP/1.1", code="bad_headers")
+    if version == "1.0":  # whose clients must not be told to continue: RFC 9110, section 10.1.1
+        headers.pop("expect", None)
     length = None if coding is not None else int(headers.get("content-length", "0"))
     return Head(method.decode("ascii"), headers, length)
 

@@ -66,7 +66,9 @@ def test_what_is_asked_is_posted_and_what_is_looked_up_is_got() -> None:
     [
         ("/v2/models/late/stats", "unknown_path"),
         ("/v2/models/late/", "unknown_path"),
+        ("/v2/models/", "unknown_path"),
         ("/v2/models/late/versions", "unknown_path"),
+        ("/v2/models/late/versions/", "unknown_path"),
         ("/v2/models/late/infer/more", "unknown_path"),
         ("/v2/models/late/versions/1/infer/more", "unknown_path"),
         ("/v2/logging", "unknown_path"),

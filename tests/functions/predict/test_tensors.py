@@ -57,6 +57,36 @@ def test_numbers_are_rounded_as_numpy_rounds_them_or_refused(numbers: list[float
             decode(numbers, "FP32", "x")
 
 
+NUMBERS = st.floats(allow_nan=False) | st.integers() | st.floats(65000, 66000) | st.floats(3.38e38, 3.42e38)
+EXACT = st.integers(-128, 255) | st.sampled_from([1 + 2**-8, 1 + 2**-8 + 2**-40, -(2**63), 2**64 - 1, -0.0, 2**1024])
+
+
+@given(st.sampled_from(sorted(WIDTH.keys() - {"BOOL"})), st.lists(EXACT | NUMBERS | st.none(), max_size=9))
+def test_many_values_are_what_each_is_by_itself_and_the_first_that_does_not_fit_is_named(
+    datatype: str, values: list[Any]
+) -> None:
+    kind = int if "INT" in datatype else object
+    values = [each for each in values if isinstance(each, kind)]
+    alone = [outcome([each], datatype) for each in values]
+    refused = [(number, one) for number, one in enumerate(alone, 1) if isinstance(one, str)]
+
+    found = outcome(values, datatype)
+
+    if refused:
+        number, why = refused[0]
+        assert found == why.replace("value 1 ", f"value {number} ")
+    else:
+        assert found == b"".join(one for one in alone if isinstance(one, bytes))
+
+
+def outcome(values: list[Any], datatype: str) -> bytes | str:
+    """The values' bytes, or why there are none."""
+    try:
+        return bytes(decode(values, datatype, "x"))
+    except Rejected as error:
+        return str(error)
+
+
 @given(st.integers(0, 2**15 - 129).filter(lambda bits: bits & 0x7F80 != 0x7F80))
 def test_every_bf16_survives_json(bits: int) -> None:
     for sign in (0, 0x8000):

@@ -95,7 +95,7 @@ def test_what_official_clients_send_is_understood(data: bytes) -> None:
         (body(inputs=[1]), "input: must be an object"),
         (body(inputs=["x"]), "input: must be an object"),
         (body(inputs=[{**X, "name": 5}]), "input: its name and datatype"),
-        (body(inputs=[X, X]), "inputs: names one tensor twice"),
+        (body(inputs=[NAMES, X, X]), "inputs: names the tensor x twice"),
         (body(input=1), "input: is not known here"),
         (body(__proto__={}), "__proto__: is not known here"),
         (body(id=7), "id: must be a string"),
@@ -111,7 +111,7 @@ def test_what_official_clients_send_is_understood(data: bytes) -> None:
         (body(outputs=[{}]), "output: has no name"),
         (body(outputs=[{"name": 1}]), "output: its name must be a string"),
         (body(outputs=[{"name": "y", "datatype": "FP32"}]), "datatype: is not known here; output may have"),
-        (body(outputs=[{"name": "y"}, {"name": "y"}]), "outputs: names one tensor twice"),
+        (body(outputs=[{"name": "y"}, {"name": "y"}]), "outputs: names the tensor y twice"),
         (body(outputs=[{"name": "y", "parameters": {"binary_data": "yes"}}]), "binary_data: must be true or false"),
         (body(outputs=[{"name": "y", "parameters": {"classification": -1}}]), "classification: must be how many"),
         (body(outputs=[{"name": "y", "parameters": {"classification": True}}]), "classification: must be how many"),
@@ -130,7 +130,7 @@ def test_what_official_clients_send_is_understood(data: bytes) -> None:
         (of(data="12"), "x: its data must be a list"),
         (of(data=[1, "2"]), "x: has strings where FP32 needs numbers"),
         (of(extra=1), "extra: is not known here"),
-        (of(datatype="FP8"), "x: has datatype FP8, which is not served"),
+        (of(datatype="fp32"), "x: has datatype fp32, which is not served; send one of FP16, FP32, FP64, BF16, INT8"),
         (body(inputs=[{"name": "x", "shape": [1], "datatype": "FP32"}]), "x: has no data, and no binary_data_size"),
         (body(inputs=[{**X, "shape": [2**62, 2]}]), "has 2 values, but its shape has enormous sizes"),
     ],
@@ -424,6 +424,24 @@ def test_an_image_that_is_all_black_may_be_compressed() -> None:
     request = asked({**headers, "content-encoding": "gzip"}, gzip.compress(data), "late")
 
     assert bytes(request.inputs[0][1].data) == black
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (bytes(1_600_000), "body: is more than 100 times larger decompressed; send it uncompressed"),
+        (bytes(9_000_000), "body: is more than 100 times larger decompressed; send it uncompressed"),
+        (
+            np.random.default_rng(1).bytes(100_000) + bytes(6_900_000),
+            "body: has more than 6,291,456 bytes decompressed; 6,291,456 are",
+        ),
+    ],
+)
+def test_what_is_dense_is_told_from_what_is_large(data: bytes, says: str) -> None:
+    with pytest.raises(Rejected, match=says) as raised:
+        asked({"content-encoding": "gzip"}, gzip.compress(data), "late")
+
+    assert raised.value.code == "too_large"
 
 
 @pytest.mark.parametrize("kind", ["text/html", "application/x-www-form-urlencoded", "application/octet-stream", ""])

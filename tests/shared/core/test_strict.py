@@ -61,6 +61,11 @@ def test_what_readers_could_understand_differently_is_refused(data: bytes, code:
     assert refused(raised.value).status == 400
 
 
+def test_who_sends_nan_is_told_what_to_send_instead() -> None:
+    with pytest.raises(Rejected, match="has NaN, which is no JSON number; write null where a number is missing"):
+        strict.value(b"[1, NaN]")
+
+
 def test_brackets_inside_strings_do_not_count_as_depth() -> None:
     assert strict.value(json.dumps(["[" * 100, "\\", '"[', "{" * 100]).encode()) == ["[" * 100, "\\", '"[', "{" * 100]
 
