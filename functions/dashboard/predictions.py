@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from functions.dashboard.found import Found
 from functions.dashboard.view import Chip
 from functions.dashboard.words import counted, noted_at, number
 from samara.core.keys import Prediction
-from samara.core.lineage import Step, Trail
+from samara.core.lineage import Step, Trail, answered
 from samara.core.records import Capture, Feedback, last_words
 
 MOST_ROWS = 6  # of a request, side by side
@@ -92,16 +92,24 @@ def place(step: Step) -> str:
 
 
 def state(capture: Capture | None, feedback: Found[Feedback], trail: Trail) -> tuple[Chip, ...]:
-    chips = [Chip("its record cannot be read", "bad")]
-    if capture is not None:
-        by = f"answered by v{capture.version}" if capture.version else "answered by no version"
-        chips = [Chip(by), Chip(counted(capture.rows, "row"))]
-        chips.append(Chip("truth known", "good") if feedback.records else Chip("truth not known yet"))
+    chips = list(answer(capture, feedback)) if capture else [Chip("its record cannot be read", "bad")]
     if trail.whole:
         return (*chips, Chip(f"lineage verified, {counted(len(trail.steps), 'link')}", "good"))
     if trail.problems:
         return (*chips, Chip(f"lineage broken, {counted(len(trail.problems), 'problem')}", "bad"))
     return (*chips, Chip(f"lineage verified as far as shown, {counted(len(trail.steps), 'link')}", "warn"))
+
+
+def answer(capture: Capture, feedback: Found[Feedback]) -> Iterator[Chip]:
+    """What came of a request. One that was refused waits for no truth."""
+    refused = capture.status != 200
+    yield Chip(answered(capture), "bad" if refused else "calm")
+    if capture.rows or not refused:
+        yield Chip(counted(capture.rows, "row"))
+    if feedback.records:
+        yield Chip("truth known", "good")
+    elif not refused:
+        yield Chip("truth not known yet")
 
 
 def left_out(rows: int, values: int) -> str:

@@ -156,11 +156,16 @@ def test_what_is_no_prediction_id_is_refused_and_printable(text: str) -> None:
         "Late.2013-02-14T05.0011223344556677",
         "late.2013-02-14T05.0011223344556677/../x",
         "late.٢٠١٣-02-14T05.0011223344556677",
+        "late.2013-99-22T08.0011223344556677",
+        "late.9999-12-31T23.0011223344556677",
+        "late.2013-02-14T05.0011223344556677.3of2",
     ],
 )
-def test_an_id_that_only_looks_like_one_is_refused(text: str) -> None:
-    with pytest.raises(Rejected):
+def test_an_id_that_only_looks_like_one_is_refused_by_its_name(text: str) -> None:
+    with pytest.raises(Rejected, match="not a prediction id; they read model") as refused:
         Prediction.parse(text)
+
+    assert (refused.value.subject, refused.value.code) == (ascii(text)[1:-1], "bad_id")
 
 
 @given(NAMES, st.lists(st.integers(1, 10**10 - 1), min_size=2, max_size=20, unique=True))

@@ -18,6 +18,7 @@ from samara.core.records import (
     Capture,
     Column,
     Decision,
+    Feedback,
     Gate,
     Link,
     ModelVersion,
@@ -247,7 +248,47 @@ def test_whatever_is_deleted_is_the_one_problem(key: str) -> None:
 def test_a_walk_from_nothing_says_so() -> None:
     trail = WHOLE.walk("captures/late/2013-02-14T05/ffffffffffffffff.json")
 
-    assert (trail.start.verified, trail.start.problem) == (False, "missing")
+    assert (trail.start.verified, trail.start.problem) == (False, lineage.UNKNOWN)
+    assert "serve.capture.share" in trail.start.problem
+
+
+def test_a_capture_that_something_was_made_from_was_there_once() -> None:
+    bucket = a_whole_chain()
+    told = Feedback(
+        made_by=by("feedback"),
+        made_from=(Capture.read(bucket.get(PREDICTION.capture), PREDICTION.capture).link(PREDICTION.capture),),
+        model="late",
+        prediction=PREDICTION.id,
+        truth=(True,),
+    )
+    said = PREDICTION.feedback(told.digest)
+    bucket.write(said, told)
+
+    del bucket.objects[PREDICTION.capture]
+
+    assert [step.problem for step in bucket.walk(said).problems] == ["missing"]
+
+
+@pytest.mark.parametrize(
+    ("said", "note"),
+    [
+        ({}, "1 rows, answered by v1"),
+        (
+            {"status": 400, "code": "bad_value", "rows": 0, "noted": {"why": "temp: must be a number"}},
+            "not answered: status 400 bad_value: temp: must be a number",
+        ),
+        ({"status": 503, "code": "busy", "rows": 0}, "not answered: status 503 busy"),
+        ({"status": 422, "code": "model_failed", "rows": 3}, "3 rows, not answered: status 422 model_failed"),
+        ({"status": 500, "rows": 0, "noted": {"why": None}}, "not answered: status 500"),
+    ],
+)
+def test_of_a_request_that_was_refused_it_is_said_why(said: dict[str, Any], note: str) -> None:
+    bucket = a_whole_chain()
+    capture = Capture.read(bucket.get(PREDICTION.capture), PREDICTION.capture)
+
+    bucket.write(PREDICTION.capture, capture.model_copy(update=said))
+
+    assert bucket.walk().start.note == note
 
 
 @pytest.mark.parametrize("key", sorted(set(WHOLE.objects) - set(RECORDS)))

@@ -257,12 +257,11 @@ class Prediction(NamedTuple):
     def parse(cls, text: str) -> "Prediction":
         match = re.fullmatch(PREDICTION, text)
         if match is None or int(match["place"] or 1) > int(match["count"] or 1):
-            raise Rejected(
-                ascii(text[:100])[1:-1],
-                "not a prediction id; they read model.2013-02-14T05.0123456789abcdef",
-                code="bad_id",
-            )
-        return cls(match["model"], windows.Window(match["hour"]).name, match["unique"])
+            raise no_prediction(text)
+        try:
+            return cls(match["model"], windows.Window(match["hour"]).name, match["unique"])
+        except Rejected as error:
+            raise no_prediction(text) from error
 
     @classmethod
     def among(cls, model: str, hour: str, unique: str, count: int) -> list["Prediction"]:
@@ -289,6 +288,11 @@ class Prediction(NamedTuple):
     def feedback(self, digest: str) -> str:
         """A truth that is corrected later is another object; both are kept."""
         return f"{self.truths}{digest[:16]}.json"
+
+
+def no_prediction(text: str) -> Rejected:
+    why = "not a prediction id; they read model.2013-02-14T05.0123456789abcdef"
+    return Rejected(ascii(text[:100])[1:-1], why, code="bad_id")
 
 
 def prediction_of(key: str) -> Prediction:

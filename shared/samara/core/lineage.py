@@ -35,6 +35,9 @@ from samara.errors import NotFound, SamaraError, Unavailable
 MOST = 10_000  # steps: lineage reaches through every retraining, and somebody waits for the answer
 UPLOAD = "uploaded file"
 REPLACED = "the file was replaced or removed since; the batch still proves the digest of its bytes"
+UNKNOWN = (
+    "missing: the id may be mistyped, or the model's policy captures only a share of its answers: serve.capture.share"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,7 @@ def examined(
     except Unavailable:
         raise
     except NotFound:
-        return replace(step, problem=REPLACED if wanted.kind == UPLOAD else "missing"), ()
+        return replace(step, problem=absent(wanted)), ()
     except SamaraError as error:
         return replace(step, problem=error.why), ()
     found = record.digest
@@ -165,6 +168,13 @@ def examined(
     if other := misplaced(record, wanted.key):
         return replace(step, problem=f"holds another {other[:120]}"), ()
     return replace(step, verified=True), tuple(names(record))
+
+
+def absent(wanted: Wanted) -> str:
+    """What to say of a thing that is not there. A capture that nothing links to may never have been."""
+    if wanted.kind == UPLOAD:
+        return REPLACED
+    return UNKNOWN if wanted.digest is None and wanted.key.startswith(keys.CAPTURES) else "missing"
 
 
 def misplaced(record: Record, key: str) -> str:
@@ -251,8 +261,7 @@ def about(record: Record) -> str:
     said = ""
     match record:
         case Capture():
-            answer = f"answered by v{record.version}" if record.version else f"status {record.status}"
-            said = f"{record.rows:,} rows, {answer}"
+            said = f"{record.rows:,} rows, {answered(record)}" if record.rows else answered(record)
         case Feedback():
             said = f"the truth about {len(record.truth):,} rows"
         case ModelVersion():
@@ -274,6 +283,14 @@ def about(record: Record) -> str:
         case _:
             said = about_asking_again(record)
     return said
+
+
+def answered(capture: Capture) -> str:
+    """Which version answered, or why none did, as far as it was noted."""
+    if capture.status == 200:
+        return f"answered by v{capture.version}" if capture.version else "answered by no version"
+    refused = f"status {capture.status} {capture.code}".rstrip()
+    return ": ".join(filter(None, ("not answered", refused, str(capture.noted.get("why") or ""))))
 
 
 def about_asking_again(record: Record) -> str:

@@ -20,7 +20,7 @@ from samara.app import App
 from samara.core import keys
 from samara.core.digests import digest
 from samara.core.keys import Prediction
-from samara.core.records import Feedback
+from samara.core.records import Capture, Feedback
 from samara.core.sealed import Maker
 from samara.core.windows import hour
 from samara.events import HttpRequest, HttpResponse
@@ -356,6 +356,29 @@ def test_the_page_of_a_prediction_shows_of_each_row_the_truth_that_was_told_last
     whole.write(prediction.feedback(later.digest), later)
 
     assert "truth feedback true false" in said(ask(f"/predictions/{prediction.id}"))
+
+
+def test_the_page_of_a_request_that_was_refused_says_why_and_waits_for_no_truth(
+    story: Any, ask: Ask, whole: App
+) -> None:
+    prediction = story.year()
+    answered = whole.read(Capture, prediction.capture)
+    refused = answered.model_copy(
+        update={
+            "prediction": (other := prediction._replace(unique="f" * 16)).id,
+            "rows": 0, "status": 400, "code": "bad_value", "inputs": {}, "outputs": {},
+            "noted": {**answered.noted, "why": "hour: <b>25</b> is too late"},
+        }
+    )  # fmt: skip
+    whole.write(other.capture, refused)
+
+    page = said(ask(f"/predictions/{other.id}"))
+
+    told = "not answered: status 400 bad_value: hour: <b>25</b> is too late"
+    assert f"{told} lineage verified, 17 links" in page
+    assert f"Capture {told}" in page
+    assert "answered by" not in page
+    assert "truth not known yet" not in page
 
 
 def test_a_broken_lineage_names_what_is_missing(story: Any, ask: Ask, store: MemoryStore) -> None:
