@@ -6,8 +6,12 @@ Writes    feedback/{model}/{hour}/{unique}/{digest}.json
 
 Sent twice, the same truth is one object. Another truth for the same prediction is another object, and so is the first
 one when it is said again after that: all are kept, and of each row the last word counts.
+
+The answer counts what was accepted, what was refused for what it says, and what failed for a capture that is broken
+here: that one may be sent again when it is mended, and alone it is answered with a 503.
 """
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,7 +22,7 @@ from samara.core import strict
 from samara.core.digests import canonical
 from samara.core.keys import Prediction
 from samara.core.records import Capture, Feedback
-from samara.entry import BY_CODE, OURS, json_response, on_http, refusal
+from samara.entry import BY_CODE, OURS, json_response, log, on_http, refusal, refused_with
 from samara.errors import Conflict, Rejected
 from samara.events import HttpRequest, HttpResponse
 
@@ -33,12 +37,12 @@ def run(event: HttpRequest, app: App) -> HttpResponse:
         return refusal(405, "bad_method", "use POST here", {"allow": "POST"})
     given = items(event)
 
-    results = [taken(one, event, app) for one in given]
+    if len(given) == 1:
+        return alone(taken(given[0], event, app))
 
-    refused = [result for result in results if result["status"] == "refused"]
-    if len(given) == 1 and refused:
-        return refusal(BY_CODE.get(refused[0]["code"], 400), refused[0]["code"], refused[0]["why"])
-    return json_response(200, {"accepted": len(results) - len(refused), "refused": len(refused), "results": results})
+    results = [taken_among_others(one, event, app) for one in given]
+
+    return counted(results)
 
 
 def items(event: HttpRequest) -> list[Any]:
@@ -65,10 +69,37 @@ def readable(line: bytes, number: int) -> Any:
         return error
 
 
-def taken(given: Any, event: HttpRequest, app: App) -> dict[str, Any]:
-    """What became of one item. A bad one is reported and leaves the others alone."""
+def alone(result: dict[str, Any]) -> HttpResponse:
+    """The answer about the only item."""
+    if result["status"] == "refused":
+        return refusal(BY_CODE.get(result["code"], 400), result["code"], result["why"])
+    return counted([result])
+
+
+def counted(results: list[dict[str, Any]]) -> HttpResponse:
+    became = [result["status"] for result in results]
+    accepted, refused, failed = (became.count(status) for status in ("recorded", "refused", "failed"))
+    return json_response(200, {"accepted": accepted, "refused": refused, "failed": failed, "results": results})
+
+
+def taken_among_others(given: Any, event: HttpRequest, app: App) -> dict[str, Any]:
+    """What became of one item of several. What is broken here is logged, and keeps no others from being taken."""
+    try:
+        return taken(given, event, app)
+    except Rejected as error:
+        log.error(json.dumps({"failed": type(error).__name__, "why": str(error)}))
+        why = "the service cannot take this just now; its log says why"
+        return {**named(given), "status": "failed", "code": refused_with(error)[1], "why": why}
+
+
+def named(given: Any) -> dict[str, str | None]:
+    """The prediction that an item says it is about."""
     said = given.get("prediction") if isinstance(given, dict) else None
-    named = {"prediction": said if isinstance(said, str) and len(said) <= 200 else None}
+    return {"prediction": said if isinstance(said, str) and len(said) <= 200 else None}
+
+
+def taken(given: Any, event: HttpRequest, app: App) -> dict[str, Any]:
+    """What became of one item. A bad one is reported; `Rejected` is what is no fault of who sent it."""
     try:
         if isinstance(given, Rejected):
             raise given
@@ -76,19 +107,16 @@ def taken(given: Any, event: HttpRequest, app: App) -> dict[str, Any]:
     except Rejected as error:
         if error.code in OURS:
             raise
-        return {**named, "status": "refused", "code": error.code, "why": str(error)}
+        return {**named(given), "status": "refused", "code": error.code, "why": str(error)}
     keep(record, prediction, app)
-    return {**named, "status": "recorded"}
+    return {**named(given), "status": "recorded"}
 
 
 def judged(given: Any, event: HttpRequest, app: App) -> tuple[Prediction, Feedback]:
     """The feedback record of one item, or `Rejected`."""
     said, raw = item(given)
     prediction = Prediction.parse(said)
-    capture = app.find(Capture, prediction.capture)
-    if capture is None:
-        why = "no such prediction; send the id that came with the answer"
-        raise Rejected(prediction.id, why, code="unknown_prediction")
+    capture = captured(prediction, app)
     record = Feedback(
         made_by=app.maker,
         made_from=(capture.link(prediction.capture),),
@@ -98,6 +126,16 @@ def judged(given: Any, event: HttpRequest, app: App) -> tuple[Prediction, Feedba
         noted={"at": event.at.isoformat()},
     )
     return prediction, record
+
+
+def captured(prediction: Prediction, app: App) -> Capture:
+    capture = app.find(Capture, prediction.capture)
+    if capture is None:
+        why = "no such prediction; send the id that came with the answer"
+        raise Rejected(prediction.id, why, code="unknown_prediction")
+    if capture.prediction != prediction.id:
+        raise Rejected(prediction.capture, f"holds another prediction, {capture.prediction[:120]}", code="altered")
+    return capture
 
 
 def keep(said: Feedback, prediction: Prediction, app: App) -> None:

@@ -32,6 +32,9 @@ def truth(given: Any, capture: Capture) -> Truth:
     `given` is a list with a value for each row, an object from row number (from 0) to value, or, for a prediction
     of one row, the value itself.
     """
+    if not capture.rows:
+        refused = "was refused, so it " if capture.status != 200 else ""
+        raise Rejected(capture.prediction, f"{refused}has no rows to know the truth of", code="bad_truth")
     values = by_row(given, capture.rows)
     for row, value in enumerate(values):
         fits(row, value)
@@ -55,17 +58,23 @@ def names(truth: Truth) -> Iterator[str]:
 
 def by_row(given: Any, rows: int) -> Sequence[Any]:
     if isinstance(given, dict):
-        values: list[Any] = [None] * rows
-        for name, value in given.items():
-            if not (name.isascii() and name.isdigit() and len(name) <= 9 and int(name) < rows):
-                why = f"is no row of this prediction; they run from 0 to {rows - 1}"
-                raise Rejected(shown(name), why, code="bad_truth")
-            values[int(name)] = value
-        return values
+        return by_number(given, rows)
     values = given if isinstance(given, list) else [given]
     if len(values) != rows:
         raise Rejected("truth", f"has {len(values):,} values, but the prediction {rows:,} rows", code="bad_truth")
     return values
+
+
+def by_number(given: dict[str, Any], rows: int) -> Sequence[Any]:
+    values: dict[int, Any] = {}
+    for name, value in given.items():
+        if not (name.isascii() and name.isdigit() and len(name) <= 9 and int(name) < rows):
+            why = f"is no row of this prediction; they run from 0 to {rows - 1}"
+            raise Rejected(shown(name), why, code="bad_truth")
+        if int(name) in values:
+            raise Rejected(shown(name), f"names row {int(name)} a second time", code="bad_truth")
+        values[int(name)] = value
+    return [values.get(row) for row in range(rows)]
 
 
 def fits(row: int, value: Any) -> None:

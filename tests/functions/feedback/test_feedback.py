@@ -82,6 +82,7 @@ def test_the_truth_is_kept_with_what_it_is_about(app: App) -> None:
         ([1.5, 2], (1.5, 2)),
         ([1, None], (1, None)),
         ({"1": 0}, (None, 0)),
+        ({"01": 0}, (None, 0)),
         ({"0": 1, "1": 0}, (1, 0)),
     ],
 )
@@ -230,7 +231,7 @@ def test_an_altered_word_is_said_again_beside_it(app: App, store: MemoryStore) -
     [
         (about([1, 0], "late.2013-02-14T05.ffffffffffffffff"), 404, "unknown_prediction"),
         (about([1, 0], "../x"), 400, "bad_id"),
-        (about([1, 0], "late.2013-99-14T05.ffffffffffffffff"), 400, "rejected"),
+        (about([1, 0], "late.2013-99-14T05.ffffffffffffffff"), 400, "bad_id"),
         (about([1, 0], "x" * 5000), 400, "bad_id"),
         ({"prediction": 7, "truth": 1}, 400, "bad_id"),
         (about([1]), 400, "bad_truth"),
@@ -242,6 +243,8 @@ def test_an_altered_word_is_said_again_beside_it(app: App, store: MemoryStore) -
         (about({"-1": 1}), 400, "bad_truth"),
         (about({"٣": 1}), 400, "bad_truth"),
         (about({}), 400, "bad_truth"),
+        (about({"01": 1, "1": 0}), 400, "bad_truth"),
+        (about({"1": None, "001": 0}), 400, "bad_truth"),
         (about([1, [0]]), 400, "bad_truth"),
         (about([1, {}]), 400, "bad_truth"),
         (about([1, 2**63]), 400, "bad_truth"),
@@ -278,7 +281,7 @@ def test_a_bad_item_leaves_the_others_alone(app: App) -> None:
     status, said = post([about([1, 0]), about([1]), about(["UA", "UA"], OTHER.id)], app)
 
     assert status == 200
-    assert (said["accepted"], said["refused"]) == (2, 1)
+    assert (said["accepted"], said["refused"], said["failed"]) == (2, 1, 0)
     assert [result["status"] for result in said["results"]] == ["recorded", "refused", "recorded"]
     assert said["results"][1]["code"] == "bad_truth"
     assert len(stored(app)) == 2
@@ -299,8 +302,65 @@ def test_only_posts_are_taken_and_only_here(app: App) -> None:
     assert post(about([1, 0]), app, kind="text/csv")[0] == 415
 
 
-def test_an_altered_capture_is_not_the_callers_fault(app: App, store: MemoryStore) -> None:
+@pytest.mark.parametrize("truth", [[], [True], {"0": True}, True])
+def test_of_a_request_that_was_refused_no_truth_is_taken(app: App, whole: App, truth: Any) -> None:
+    refused = Prediction("late", "2013-02-14T05", "00112233445566dd")
+    capture = whole.read(Capture, PREDICTION.capture).model_copy(
+        update={"prediction": refused.id, "rows": 0, "status": 400, "code": "bad_value", "inputs": {}, "outputs": {}}
+    )
+    whole.write(refused.capture, capture)
+
+    status, said = post(about(truth, refused.id), app)
+
+    assert (status, said["code"]) == (400, "bad_truth")
+    assert said["error"] == f"{refused.id}: was refused, so it has no rows to know the truth of"
+    assert not stored(app)
+
+
+def altered(store: MemoryStore) -> None:
     found = store.get(PREDICTION.capture)
     store.replace(PREDICTION.capture, found.data.replace(b'"rows":2', b'"rows":3'), found.version)
 
-    assert post(about([1, 0]), app)[0] == 503
+
+def misplaced(store: MemoryStore) -> None:
+    store.replace(PREDICTION.capture, store.get(OTHER.capture).data, store.get(PREDICTION.capture).version)
+
+
+broken = pytest.mark.parametrize(
+    ("damage", "why"), [(altered, "altered since it was written"), (misplaced, f"another prediction, {OTHER.id}")]
+)
+
+
+@broken
+def test_a_broken_capture_is_not_the_callers_fault(
+    app: App, store: MemoryStore, damage: Callable[[MemoryStore], None], why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    damage(store)
+
+    status, said = post(about([1, 0]), app)
+
+    assert (status, said["code"]) == (503, "unavailable")
+    assert why in caplog.text
+    assert not stored(app)
+
+
+@broken
+def test_a_broken_capture_leaves_the_other_items_alone(
+    app: App, store: MemoryStore, damage: Callable[[MemoryStore], None], why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    damage(store)
+
+    status, said = post([about([1, 0]), about([1]), about(["UA", "UA"], OTHER.id)], app)
+
+    assert (status, said["accepted"], said["refused"], said["failed"]) == (200, 1, 0, 2)
+    assert said["results"] == [
+        {
+            "prediction": PREDICTION.id,
+            "status": "failed",
+            "code": "unavailable",
+            "why": "the service cannot take this just now; its log says why",
+        }
+    ] * 2 + [{"prediction": OTHER.id, "status": "recorded"}]
+    assert [feedback.prediction for feedback in stored(app)] == [OTHER.id]
+    assert why in caplog.text
+    assert PREDICTION.capture in caplog.text
