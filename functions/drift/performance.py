@@ -15,19 +15,22 @@ from samara.core.classes import named
 from samara.core.records import Capture
 
 Task = Literal["classification", "regression"]
+CERTAIN = 1e-3  # how far from 1 probabilities of half precision may add up
 
 
 class Labelled:
-    """Answers beside their truths, row by row, for one version."""
+    """Answers beside their truths, row by row, for one version. `paired` where each row had two probabilities."""
 
     def __init__(self) -> None:
         self.rows = 0
+        self.paired = True
         self.truths: list[Any] = []
         self.labels: list[Any] = []
         self.scores: list[float | None] = []
 
     def add(self, capture: Capture, truth: Sequence[Any]) -> None:
-        labels, scores = label_of(capture), score_of(capture)
+        labels, (scores, paired) = label_of(capture), score_of(capture)
+        self.paired = self.paired and paired
         for row, known in enumerate(truth[: capture.rows]):
             if known is not None:
                 self.rows += 1
@@ -62,30 +65,51 @@ def label_of(capture: Capture) -> list[Any] | None:
     return single[(named or list(single))[0]] if single else None
 
 
-def score_of(capture: Capture) -> list[float] | None:
-    """The probability of the last of two classes: the second of each row's pair, or the only one there is."""
+def score_of(capture: Capture) -> tuple[list[float] | None, bool]:
+    """The probability of the last of two classes: the second of each row's pair, or the only one there is.
+
+    And whether it is of a pair that together is certain: who answers so knows two classes and no more.
+    """
     found = None
     for values in columns_of(capture).values():
         if all(isinstance(value, float) and 0 <= value <= 1 for value in values):
             if len(values) == 2 * capture.rows:
-                return list(values[1::2])
+                firsts, lasts = values[::2], values[1::2]
+                return lasts, all(abs(sum(pair) - 1) < CERTAIN for pair in zip(firsts, lasts, strict=True))
             if len(values) == capture.rows:
                 found = list(values)
-    return found
+    return found, False
 
 
 def classification(rows: Labelled) -> dict[str, float]:
     told = [(named(t), named(p)) for t, p in zip(rows.truths, rows.labels, strict=True) if is_class(p)]
     found = {"accuracy": sum(t == p for t, p in told) / len(told)} if told else {}
-    classes = sorted({named(truth) for truth in rows.truths} | {label for _, label in told})
+    classes = classes_of(rows, {label for _, label in told})
     if len(classes) == 2 and all(score is not None for score in rows.scores):
-        last = last_of(classes, rows)
-        positive = np.array([named(truth) == last for truth in rows.truths])
-        scores = np.array(rows.scores, dtype=np.float64)
-        pairs = np.stack([1 - scores, scores], axis=1)
-        found["log_loss"] = metrics.log_loss(positive.astype(np.int64), pairs, [0, 1])
-        found["auc"] = metrics.auc(positive, scores)
+        found |= of_two(classes, rows)
     return found
+
+
+def classes_of(rows: Labelled, answered: set[str]) -> list[str]:
+    """The classes there are, by name. Where a model answered with both it knows, a truth that is neither is none."""
+    if rows.paired and len(answered) == 2:
+        return sorted(answered)
+    return sorted(answered | {named(truth) for truth in rows.truths})
+
+
+def of_two(classes: Sequence[str], rows: Labelled) -> dict[str, float]:
+    """What the scores of two classes are worth, over the rows whose truth is one of them."""
+    told = [(named(t), score) for t, score in zip(rows.truths, rows.scores, strict=True) if named(t) in classes]
+    if not told:
+        return {}
+    last = last_of(classes, rows)
+    positive = np.array([truth == last for truth, _ in told])
+    scores = np.array([score for _, score in told], dtype=np.float64)
+    pairs = np.stack([1 - scores, scores], axis=1)
+    return {
+        "log_loss": metrics.log_loss(positive.astype(np.int64), pairs, [0, 1]),
+        "auc": metrics.auc(positive, scores),
+    }
 
 
 def last_of(classes: Sequence[str], rows: Labelled) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from samara.app import App
 from samara.core import keys
+from samara.core.lineage import misplaced
 from samara.core.records import Capture, Feedback, last_words
 from samara.core.windows import Window
 from samara.errors import NotFound, Rejected
@@ -66,14 +67,16 @@ def under(app: App, prefix: str) -> Iterator[tuple[str, Capture | None]]:
 
 
 def within(app: App, key: str) -> Iterator[tuple[str, Capture | None]]:
-    """The captures in one object. A line that is broken is that prediction's loss, not that of the others."""
+    """The captures in one object. A line broken or cut off is that prediction's loss, not that of the others."""
     try:
         data = app.store.get(key).data
     except NotFound:
         yield key, None
         return
-    several = key.endswith(".jsonl")
-    lines = data.split(b"\n") if several else [data]
+    lines = [data]
+    if several := key.endswith(".jsonl"):
+        lines = data.removesuffix(b"\n").split(b"\n")
+        lines += [b""] * (held(key) - len(lines))
     for place, line in enumerate(lines, start=1):
         named = f"{key}#{place}" if several else key
         try:
@@ -81,4 +84,14 @@ def within(app: App, key: str) -> Iterator[tuple[str, Capture | None]]:
         except Rejected:
             yield named, None
             continue
-        yield named, capture if capture.prediction == keys.prediction_of(named).id else None
+        yield named, None if misplaced(capture, named) else capture
+
+
+def held(key: str) -> int:
+    """How many captures an object of several holds, as its name says.
+
+    >>> held("captures/late/2013-02-14T05/00112233445566aa.32.jsonl")
+    32
+    """
+    count = key.removesuffix(".jsonl").rpartition(".")[2]
+    return int(count) if len(count) <= 4 and count.isdecimal() else 1

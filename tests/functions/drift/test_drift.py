@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from functions.drift.handler import run
+from samara import captures
 from samara.app import App
 from samara.core import keys, profile
 from samara.core.aliases import Aliases
@@ -236,6 +237,88 @@ def test_one_corrupt_capture_is_skipped_and_counted(
 
     assert (report(whole).rows, report(whole).unreadable, report(whole).verdict) == (100, 1, "stable")
     assert broken not in whole.blob(report(whole).captures or "").decode()
+
+
+def together(whole: App, count: int) -> str:
+    """The key of an object that holds several captures of five rows each, a line for each."""
+    some = Prediction.among("late", HOUR, short("together"), count)
+    lines = [
+        Capture(
+            made_by=whole.maker,
+            model="late",
+            version=1,
+            prediction=one.id,
+            rows=5,
+            status=200,
+            inputs={"n": STEADY[:5]},
+            outputs={},
+        ).to_bytes()
+        for one in some
+    ]
+    key = some[0].capture.partition("#")[0]
+    whole.store.create(key, b"\n".join(lines))
+    return key
+
+
+@pytest.mark.parametrize(
+    ("damage", "rows", "unreadable"),
+    [
+        (lambda data: data, 20, 0),
+        (lambda data: data + b"\n", 20, 0),
+        (lambda data: data.rpartition(b"\n")[0], 15, 1),
+        (lambda data: data.rpartition(b"\n")[0] + b"\n", 15, 1),
+        (lambda data: data[: len(data) // 3], 5, 3),
+        (lambda data: data.split(b"\n")[0], 5, 3),
+        (lambda _: b"", 0, 4),
+        (lambda data: data + b"\n" + data, 20, 4),
+    ],
+)
+def test_captures_cut_off_an_object_of_several_are_counted(
+    damage: Callable[[bytes], bytes], rows: int, unreadable: int, whole: App, app: App
+) -> None:
+    serve(whole, {"n": STEADY})
+    key = together(whole, 4)
+    found = whole.store.get(key)
+    whole.store.replace(key, damage(found.data), found.version)
+
+    run(MORNING, app)
+
+    assert (report(whole).rows, report(whole).unreadable) == (rows, unreadable)
+
+
+def test_each_capture_that_was_cut_off_is_named(whole: App, store: MemoryStore) -> None:
+    key = together(whole, 3)
+    store.replace(key, store.get(key).data.split(b"\n")[0], store.get(key).version)
+
+    found = [(named, capture is not None) for named, capture in captures.within(whole, key)]
+
+    assert found == [(f"{key}#1", True), (f"{key}#2", False), (f"{key}#3", False)]
+
+
+@pytest.mark.parametrize("name", ["notes.jsonl", "a.b.jsonl", "9999999.jsonl", "a.9", "a.9.jsonl.old"])
+def test_a_stray_file_among_captures_is_one_that_cannot_be_read(name: str, whole: App, app: App) -> None:
+    serve(whole, {"n": STEADY})
+    ask(whole, {"n": STEADY})
+    whole.store.create(f"captures/late/{HOUR}/{name}", b"?")
+    whole.store.create(f"captures/late/2013-02-14.{name}", b"?")
+
+    run(MORNING, app)
+
+    assert (report(whole).rows, report(whole).unreadable) == (100, 2)
+
+
+@pytest.mark.parametrize("stray", ["captures/late/2013-02-14.json", f"captures/late/{HOUR}/0123456789abcdef.json"])
+def test_a_sound_capture_in_another_place_is_one_that_cannot_be_read(
+    stray: str, whole: App, app: App, store: MemoryStore
+) -> None:
+    serve(whole, {"n": STEADY})
+    ask(whole, {"n": STEADY})
+    (key,) = store.list("captures/")
+    store.create(stray, store.get(key).data)
+
+    run(MORNING, app)
+
+    assert (report(whole).rows, report(whole).unreadable) == (100, 1)
 
 
 def test_refused_requests_are_not_data(whole: App, app: App) -> None:
@@ -466,6 +549,50 @@ def test_a_model_may_order_its_classes_as_it_likes(first: Any, last: Any, whole:
 
     assert report(whole).performance["auc"] == 1.0
     assert report(whole).performance["log_loss"] < 0.4
+
+
+@pytest.mark.parametrize("odd", [77, "late", 0.5])
+def test_a_truth_that_is_no_class_leaves_the_figures_of_the_other_rows(odd: Any, whole: App, app: App) -> None:
+    serve(whole, {"n": STEADY})
+    asked = ask(whole, {"n": STEADY[:20]}, outputs=ANSWERS)
+    tell(whole, asked, [True, False, True, True, odd, *[None] * 15])
+
+    run(MORNING, app)
+
+    found = report(whole)
+    assert (found.labelled_rows, found.performance["accuracy"]) == (5, 0.6)
+    assert found.performance["auc"] == 1.0
+    assert found.performance["log_loss"] == pytest.approx(-np.mean(np.log([0.8, 0.9, 0.6, 0.7])))
+
+
+def test_a_truth_that_is_no_class_counts_not_as_one_where_one_class_was_answered(whole: App, app: App) -> None:
+    serve(whole, {"n": STEADY})
+    outputs = {"label": [0] * 20, "probabilities": [0.8, 0.2, 0.6, 0.4] * 10}
+    tell(whole, ask(whole, {"n": STEADY[:20]}, outputs=outputs), [0, 1] * 9 + [0, 77])
+
+    run(MORNING, app)
+
+    assert report(whole).performance == {"accuracy": 0.5}, "which of 1 and 77 is the other class nobody can say"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "truth"),
+    [
+        ({"label": [0, 1] * 10, "probabilities": [0.8, 0.2, 0.4, 0.6] * 10}, [77] * 20),
+        ({"label": [0, 1] * 10, "probabilities": [0.9, 0.9, 0.2, 0.2] * 10}, [0, 2] * 10),
+        ({"label": [0, 1] * 10, "score": [0.9, 0.2] * 10}, [0, 77] * 10),
+        ({"label": [0, 1] * 10, "probabilities": [0.1, 0.9, 0.0] * 20}, [0, 2] * 10),
+    ],
+)
+def test_without_truths_of_two_classes_there_is_no_figure_of_both(
+    outputs: Any, truth: Sequence[Any], whole: App, app: App
+) -> None:
+    serve(whole, {"n": STEADY})
+    tell(whole, ask(whole, {"n": STEADY[:20]}, outputs=outputs), truth)
+
+    run(MORNING, app)
+
+    assert list(report(whole).performance) == ["accuracy"]
 
 
 def test_a_share_of_missing_values_that_has_changed_by_just_the_limit_has_drifted(whole: App, app: App) -> None:
