@@ -1,5 +1,7 @@
 """What people do to a running loop: look, promote, roll back, ask why, replay. Each a function of an app."""
 
+import hashlib
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -50,9 +52,11 @@ def route(app: App, model: str, weights: Mapping[int, float], *, at: datetime, b
 
 def shadow(app: App, model: str, version: int | None, *, at: datetime, by: str) -> Aliases:
     """The version that is asked afterwards what others answered, or none."""
+    key = keys.aliases(keys.named(model, "model"))
     if version is not None:
         servable(app, model, version)
-    key = keys.aliases(keys.named(model, "model"))
+    elif app.find_head(Aliases, key) is None:
+        raise NotFound(model, "has no version yet, so no shadow to stop")
     return app.swap(Aliases, key, lambda now: aliases.shadowed(now, version, at=at, by=by))
 
 
@@ -86,15 +90,35 @@ def dataset_of(app: App, model: str) -> str:
 
 
 def answers(app: App, scores: Scores, folder: Path) -> list[Path]:
-    """The answers to a batch as Parquet files in `folder`, one for each part, each verified while it was copied."""
+    """The answers to a batch as Parquet files in `folder`, one for each part, each verified while it was copied.
+
+    A part that is there already is left as it is. So is a folder that holds others, which would be read with these.
+    """
+    parts = {f"part-{number:05d}.parquet": part.digest for number, part in enumerate(scores.parts, start=1)}
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for number, part in enumerate(scores.parts, start=1):
-        path = folder / f"part-{number:05d}.parquet"
-        with app.fetched(part.digest) as fetched:
-            shutil.copyfile(fetched, path)
-        written.append(path)
-    return written
+    there = {path.name: digest_of(path) for path in folder.glob("part-*.parquet")}
+    if others := sorted(there.items() - parts.items()):
+        why = "has other answers, which would be read with these; name another folder, or remove its part-*.parquet"
+        raise Rejected(str(folder / others[0][0]), why, code="other_answers")
+    for name in sorted(parts.keys() - there.keys()):
+        with app.fetched(parts[name]) as fetched:
+            put(fetched, folder / name)
+    return [folder / name for name in parts]
+
+
+def digest_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def put(source: Path, path: Path) -> None:
+    """A copy of `source` at `path`, whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(source, unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def replay(app: App, functions: catalogue.Catalogue, prefix: str, at: datetime) -> Iterator[tuple[str, str, str]]:

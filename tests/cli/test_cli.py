@@ -219,6 +219,18 @@ def test_rollback_brings_back_the_champion_before(samara: Samara, tmp_path: Path
     assert "no other champion to go back to" in further.output
 
 
+def test_a_shadow_of_a_model_that_is_not_there_is_refused(samara: Samara, tmp_path: Path) -> None:
+    whole = registered(tmp_path / ".samara", 1, 2)
+
+    stopped, set_, gone = samara("shadow", "nosuch"), samara("shadow", "late", 1), samara("shadow", "late")
+
+    assert stopped.exit_code == 1
+    assert "nosuch: has no version yet, so no shadow to stop" in stopped.output
+    assert "v1 is the shadow" in set_.output
+    assert "no shadow, move 4" in gone.output
+    assert list(whole.store.list(keys.ALIASES)) == [keys.aliases("late")]
+
+
 def test_models_shows_metrics_and_who_is_champion(samara: Samara, tmp_path: Path) -> None:
     registered(tmp_path / ".samara", 1, 2)
 
@@ -236,6 +248,17 @@ def test_why_refuses_what_is_no_prediction(samara: Samara, tmp_path: Path, subje
 
     assert ended.exit_code == 1
     assert "Traceback" not in ended.output
+
+
+def test_why_says_what_may_have_become_of_a_prediction_that_is_not_there(samara: Samara, tmp_path: Path) -> None:
+    registered(tmp_path / ".samara", 1)
+
+    ended = samara("why", "late.2013-02-14T05.0011223344556677")
+
+    assert ended.exit_code == 1
+    assert "captures/late/2013-02-14T05/0011223344556677.json" in ended.output
+    assert "the id may be mistyped" in ended.output
+    assert "serve.capture.share" in ended.output
 
 
 def test_why_ends_with_1_when_a_link_is_missing_and_names_it(samara: Samara, tmp_path: Path) -> None:
