@@ -13,8 +13,10 @@ from samara.core import definition, keys, odcs
 from samara.core.contract import Contract
 from samara.core.definition import Definition, Guardrail
 from samara.core.heads import ContractHead, ModelHead
+from samara.core.spelling import Type
 from samara.errors import Rejected
 
+WHEN = ("date", "timestamp")  # types of columns that are for people and for other columns
 CONTRACTS = "*.odcs.yaml"
 MODELS = "*model.yaml"
 
@@ -57,16 +59,26 @@ def agree(found: Definition, contracts: dict[str, tuple[Contract, bytes]], folde
         have = ", ".join(sorted(contracts)) or "none"
         why = f"no contract for {found.dataset!r} beside it (there is {have}); write {found.dataset}.odcs.yaml"
         raise Rejected(f"{where}: dataset", why, code="no_contract")
-    columns = [column.name for column in contracts[found.dataset][0].columns]
-    for name in (found.target, *found.features):
+    columns = {column.name: column.type for column in contracts[found.dataset][0].columns}
+    for setting, name in [("target", found.target), *(("features", name) for name in found.features)]:
         if name not in columns:
             why = f"the contract of {found.dataset!r} has no column {name!r}; it has {', '.join(columns)}"
-            raise Rejected(f"{where}: features", why, code="no_column")
+            raise Rejected(f"{where}: {setting}", why, code="no_column")
+    askable({name: columns[name] for name in found.features or columns if name != found.target}, where)
     for rule in found.serve.guardrails:
         decidable(rule, contracts[found.dataset][0], f"{where}: serve.guardrails: {rule.name}")
     file = found.train.entry.partition(":")[0] + ".py"
     if found.ensemble is None and not (folder / file).is_file():
         raise Rejected(f"{where}: train.entry", f"there is no {file} beside it", code="no_code")
+
+
+def askable(features: dict[str, Type], where: str) -> None:
+    """Refuse columns that no model can be asked with, before a training would."""
+    for name, kind in features.items():
+        if kind in WHEN:
+            usable = ", ".join(name for name, kind in features.items() if kind not in WHEN)
+            why = f"{name!r} is a {kind}, which no model can be asked with; derive a number from it, or say [{usable}]"
+            raise Rejected(f"{where}: features", why, code="no_feature")
 
 
 def decidable(rule: Guardrail, contract: Contract, where: str) -> None:

@@ -27,7 +27,7 @@ model: {model}
 dataset: {dataset}
 target: {target}
 task: {task}
-# features: [...]       # without this: every column of the contract but the target
+{features}
 
 train:
   entry: train:train    # the function in train.py
@@ -51,6 +51,9 @@ drift:
 #   guardrails:         # an answer that breaks one is not given
 #     - {{name: {rule}}}
 """
+
+ALL = "# features: [...]       # without this: every column of the contract but the target"
+SOME = "features: [{}]  # no model can be asked with a date: derive a number from it, if it matters"
 
 TRAIN = '''\
 """Training code. Samara calls `train` with the pinned rows, exports what it returns to ONNX and compares the two."""
@@ -109,7 +112,9 @@ def drafted(folder: Path, file: Path, target: str) -> Iterator[Path]:
     kind = draft.guessed(columns[target])
     numeric = kind == "number" or (kind == "integer" and len(set(columns[target])) > FEW)
     metric = "rmse" if numeric else "auc" if len(set(columns[target]) - {""}) == 2 else "accuracy"
+    usable = [name for name, values in columns.items() if name != target and draft.guessed(values) not in project.WHEN]
     definition = MODEL.format(
+        features=ALL if len(usable) == len(columns) - 1 else SOME.format(", ".join(map(draft.quoted, usable))),
         model=draft.quoted(plain(target)),
         dataset=draft.quoted(dataset),
         target=draft.quoted(target),

@@ -84,6 +84,15 @@ def test_init_drafts_a_project_that_is_in_order_from_a_file(samara: Samara, leav
     assert drafted.definitions["maple"][0].task == "classification"
 
 
+def test_init_leaves_out_what_no_model_can_be_asked_with(samara: Samara) -> None:
+    Path("dated.csv").write_text("when,height,at,maple\n2013-02-14,1.5,2013-02-14T05:00:00Z,yes\n2013-02-15,2.5,,no\n")
+
+    ended = samara("init", "mine", "--data", "dated.csv", "--target", "maple")
+
+    assert ended.exit_code == 0, ended.output
+    assert project.read(Path("mine")).definitions["maple"][0].features == ("height",)
+
+
 def test_init_without_a_file_brings_real_data(samara: Samara) -> None:
     ended = samara("init", "mine")
 

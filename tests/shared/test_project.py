@@ -71,6 +71,24 @@ def test_a_definition_that_says_nothing_of_serving_publishes_the_defaults_and_wh
     assert Policy.read(whole.blob(str(head(whole).serving))) == Policy(personal=("surname",))
 
 
+def test_a_target_that_the_contract_lacks_is_named_as_the_target(tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    (folder / "model.yaml").write_text(MODEL.replace("target: late", "target: lat"))
+
+    with pytest.raises(Rejected, match=r"model.yaml: target: the contract of 'people' has no column 'lat'"):
+        project.read(folder)
+
+
+@pytest.mark.parametrize("features", [(), ("features: [age, born]",)], ids=["every column", "named"])
+def test_a_date_is_refused_before_a_training_would(tmp_path: Path, features: tuple[str, ...]) -> None:
+    folder = written(tmp_path, *features)
+    born = "      - {name: born, logicalType: date}\n"
+    (folder / "people.odcs.yaml").write_text(CONTRACT + born)
+
+    with pytest.raises(Rejected, match=r"model.yaml: features: 'born' is a date, .* or say \[age"):
+        project.read(folder)
+
+
 def test_a_head_written_before_there_were_policies_is_read(whole: App) -> None:
     before = f'{{"bundle":"{"0" * 64}","definition":"{"1" * 64}","earlier":[],"write_id":"w"}}'
 
