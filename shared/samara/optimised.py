@@ -62,7 +62,7 @@ def kept_now(library: Api, model: bytes, threads: int, kept: Path) -> Graph:
         return Graph(library, model, threads)
     try:
         made = Graph(library, model, threads, save=str(making / MODEL))
-        (making / CHECK).write_text(checksums(making))
+        (making / CHECK).write_bytes(checksums(making))
         with suppress(OSError):  # another process was faster
             making.rename(kept)
     except (Failure, OSError):  # no space left, or a model that cannot be loaded: then it fails once more
@@ -75,10 +75,11 @@ def kept_now(library: Api, model: bytes, threads: int, kept: Path) -> Graph:
 
 def intact(kept: Path) -> bool:
     """Whether there is a model, every byte as it was written."""
-    return (kept / CHECK).exists() and (kept / CHECK).read_text() == checksums(kept)
+    found = checksums(kept)
+    return bool(found) and (kept / CHECK).exists() and (kept / CHECK).read_bytes() == found
 
 
-def checksums(folder: Path) -> str:
+def checksums(folder: Path) -> bytes:
     """A checksum of each file that belongs to the model; one without large tensors has no file of weights.
 
     It tells damage, not malice, and so need be no digest, which takes five times as long.
@@ -91,4 +92,4 @@ def checksums(folder: Path) -> str:
                 while piece := file.read(PIECE):
                     total = crc32(piece, total)
             found.append(f"{total:08x} {path.name}\n")
-    return "".join(found)
+    return "".join(found).encode()

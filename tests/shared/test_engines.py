@@ -550,6 +550,30 @@ def test_a_model_that_cannot_be_loaded_leaves_no_process_behind(containers: Cont
     assert not containers(), f"while somebody still has {refused.value!r}"
 
 
+@pytest.mark.parametrize("side", [3, 2048])
+def test_a_model_in_a_process_of_its_own_weighs_what_that_holds_and_the_copy_that_starts_it_anew(
+    side: int, containers: Containers
+) -> None:
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [side, side], bytes(4 * side**2), raw=True)
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    wide = model([node], [tensor("x", "FP32", [None, side])], [tensor("y", "FP32", [None, side])], [weights])
+
+    with contained(wide) as session:
+        (child,) = containers()
+
+        assert child.memory_info().rss + len(wide) <= session.size < 4 * child.memory_info().rss
+
+
+def test_a_process_ends_when_nobody_refers_to_its_session_any_more(containers: Containers) -> None:
+    session = contained(layer())
+    (child,) = containers()
+    session.run({"x": Value("FP32", (1, 3), bytes(12))})
+
+    del session
+
+    assert not child.is_running()
+
+
 def test_a_process_that_dies_is_told_of_and_replaced(containers: Containers) -> None:
     with contained(echo("FP32")) as session:
         (child,) = containers()

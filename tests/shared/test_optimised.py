@@ -74,6 +74,28 @@ def test_what_was_damaged_is_not_used_and_made_anew(tmp_path: Path, name: str) -
     assert files(tmp_path) == kept
 
 
+@pytest.mark.parametrize("said", [b"\xff\xfe", b"\0" * 40, b""])
+def test_checksums_that_are_none_are_those_of_no_model(tmp_path: Path, said: bytes) -> None:
+    engines.load(LARGE, cache=tmp_path)
+    kept = files(tmp_path)
+    (checksums,) = tmp_path.rglob("checksums")
+    checksums.write_bytes(said)
+
+    assert engines.load(LARGE, cache=tmp_path).run(GIVEN) == EXPECTED
+    assert files(tmp_path) == kept
+
+
+def test_a_folder_without_its_model_is_filled_anew(tmp_path: Path) -> None:
+    engines.load(LARGE, cache=tmp_path)
+    kept = files(tmp_path)
+    for path in tmp_path.rglob("*.*"):
+        path.unlink()
+    next(tmp_path.rglob("checksums")).write_bytes(b"")
+
+    assert engines.load(LARGE, cache=tmp_path).run(GIVEN) == EXPECTED
+    assert files(tmp_path) == kept
+
+
 def test_a_folder_that_cannot_be_one_costs_nothing_but_time(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
 
