@@ -24,6 +24,11 @@ LONGEST_NAME = 200
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 OLDEST_OPSET = 7  # what onnxruntime still reads
 UNBOUNDED = frozenset({"ConstantOfShape", "Expand", "Tile", "Range", "Resize", "Upsample", "CenterCropPad"})
+DECIDING = {  # inputs, by place and name, whose values say how large the output is
+    "Pad": {1: "pads"}, "OneHot": {1: "depth"}, "AffineGrid": {1: "size"}, "Col2Im": {1: "image_shape"},
+    "HannWindow": {0: "size"}, "HammingWindow": {0: "size"}, "BlackmanWindow": {0: "size"}, "DFT": {1: "dft_length"},
+    "MelWeightMatrix": {0: "num_mel_bins", 1: "dft_length"}, "MaxUnpool": {2: "output_shape"},
+}  # fmt: skip
 ENDLESS = frozenset({"Loop", "Scan", "If", "SequenceMap"})
 RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
@@ -50,7 +55,8 @@ def flaws(data: bytes) -> list[str]:
         return [f"has {len(model.graph.node):,} nodes; {MOST_NODES:,} are allowed"]
     if unreadable(model):
         return ["has names or texts that are not UTF-8; export it anew"]
-    found = list(chain(outside(model), frame(model), names(model.graph), operators(model), tensors(model.graph)))
+    graph = model.graph
+    found = list(chain(outside(model), frame(model), names(graph), operators(model), sizes(graph), tensors(graph)))
     return found or list(chain(trees(model.graph), broken(model))) or list(divisions(model))
 
 
@@ -138,6 +144,18 @@ def operators(model: Any) -> Iterator[str]:
     for node in model.graph.node:
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             yield f"node {shown(node.name)} holds a graph of its own; export a model without"
+
+
+def sizes(graph: Any) -> Iterator[str]:
+    """Sizes of outputs that a request may decide, by what it brings. A constant is what follows from nothing else."""
+    constant = {"", *(tensor.name for tensor in graph.initializer)}
+    for node in graph.node:
+        if constant.issuperset(node.input):
+            constant.update(node.output)
+        for place, what in DECIDING.get(node.op_type, {}).items():
+            if not constant.issuperset(node.input[place : place + 1]):
+                why = f"gives as much as a request asks for; make the {what} of {node.op_type} a constant"
+                yield f"node {shown(node.name)} {why}"
 
 
 def known(name: str, version: int, domain: str) -> bool:

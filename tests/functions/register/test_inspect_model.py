@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -262,6 +263,86 @@ def test_a_division_that_a_request_could_end_the_process_by_is_refused(operator:
 def test_a_division_of_floats_or_by_a_harmless_number_is_fine(operator: str) -> None:
     assert flaws(divided(operator, FLOAT, None)) == []
     assert flaws(divided(operator, TensorProto.INT64, 7)) == []
+
+
+def sized(operator: str, place: int, before: list[Any], decider: str) -> bytes:
+    """A model of one operator, whose input at this place says how large the output is: another input, or what the
+    nodes before come to. The model brings all other inputs."""
+    given = ["one"] * max(place + 1, onnx.defs.get_schema(operator, 21, "").min_input)
+    given[place] = decider
+    attributes: dict[str, Any] = {"kernel_shape": [1, 1]} if operator == "MaxUnpool" else {}
+    nodes = [*before, helper.make_node(operator, given, ["y"], name="grow", **attributes)]
+    inputs = [helper.make_tensor_value_info("n", TensorProto.INT64, [None])]
+    outputs = [helper.make_tensor_value_info("y", FLOAT, [None])]
+    brought = [helper.make_tensor("one", TensorProto.INT64, [1], [1])]
+    graph = helper.make_graph(nodes, "sized", inputs, outputs, brought)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    return bytes(made.SerializeToString())
+
+
+growing = pytest.mark.parametrize(
+    ("operator", "place", "what"),
+    [
+        ("Pad", 1, "pads"),
+        ("OneHot", 1, "depth"),
+        ("HannWindow", 0, "size"),
+        ("HammingWindow", 0, "size"),
+        ("BlackmanWindow", 0, "size"),
+        ("AffineGrid", 1, "size"),
+        ("MelWeightMatrix", 0, "num_mel_bins"),
+        ("MelWeightMatrix", 1, "dft_length"),
+        ("Col2Im", 1, "image_shape"),
+        ("DFT", 1, "dft_length"),
+        ("MaxUnpool", 2, "output_shape"),
+    ],
+)
+
+
+@growing
+@pytest.mark.parametrize(
+    ("before", "decider"),
+    [
+        ([], "n"),
+        ([helper.make_node("Mul", ["n", "one"], ["made"])], "made"),
+        ([helper.make_node("Shape", ["n"], ["made"])], "made"),
+    ],
+    ids=["an input", "what follows from it", "its shape"],
+)
+def test_a_size_that_a_request_decides_is_refused(
+    operator: str, place: int, what: str, before: list[Any], decider: str
+) -> None:
+    (why,) = flaws(sized(operator, place, before, decider))
+
+    assert why == f"node 'grow' gives as much as a request asks for; make the {what} of {operator} a constant"
+
+
+@growing
+@pytest.mark.parametrize(
+    ("before", "decider"),
+    [
+        ([], "one"),
+        ([helper.make_node("Constant", [], ["made"], value_ints=[2])], "made"),
+        (
+            [
+                helper.make_node("Constant", [], ["two"], value_ints=[2]),
+                helper.make_node("Concat", ["one", "two"], ["made"], axis=0),
+            ],
+            "made",
+        ),
+    ],
+    ids=["a weight", "a constant", "what follows from them"],
+)
+def test_a_size_that_the_model_itself_decides_is_fine(
+    operator: str, place: int, what: str, before: list[Any], decider: str
+) -> None:
+    assert flaws(sized(operator, place, before, decider)) == [], what
+
+
+@pytest.mark.parametrize("operator", ["DFT", "MaxUnpool"])
+def test_a_size_that_nobody_states_is_that_of_the_input(operator: str) -> None:
+    data = sized(operator, 0, [], "n")
+
+    assert not any("as much as a request asks for" in flaw for flaw in flaws(data))
 
 
 @pytest.mark.parametrize(
