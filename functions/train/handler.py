@@ -3,7 +3,7 @@
 Wakes on  validations/{dataset}/{batch}.json, drift/{model}/{window}.json, POST /train/{model},
           and decisions/{model}/… when `reconcile` finds one that was not carried out
 Reads     config/models/…, the definitions they name, the dataset's batches and validations, and for an ensemble
-          the aliases and versions of its members
+          the aliases, versions and runs of its members
 Writes    decisions/{model}/{cause}.json: one for each cause, with the plan pinned inside or the reason why not
      then runs/{model}/{run}.json
      then jobs/{model}/{run}/submission.json, once the job is submitted, whose result wakes `register`
@@ -203,12 +203,12 @@ def defined(model: str, app: App) -> tuple[ModelHead, Definition] | None:
 def planned(head: ModelHead, definition: Definition, app: App) -> Plan | None:
     """What a training would depend on by now, or None when there is no accepted batch."""
     names = definition.ensemble.members if definition.ensemble else ()
-    members = tuple(member(name, app) for name in names)
+    members = tuple(member(name, definition.model, app) for name in names)
     return pinned(head, definition, accepted(definition.dataset, app), members)
 
 
-def member(name: str, app: App) -> Link:
-    """The version that `model@alias` or `model@version` stands for by now."""
+def member(name: str, ensemble: str, app: App) -> Link:
+    """The version that `model@alias` or `model@version` stands for by now, which must not be made of the ensemble."""
     model, _, which = name.partition("@")
     aliases = app.find_head(Aliases, keys.aliases(model)) or Aliases()
     number = int(which) if which.isdecimal() else getattr(aliases, which)
@@ -218,7 +218,22 @@ def member(name: str, app: App) -> Link:
         raise Rejected(name, f"there is no such version; train {model} first, or name another", code=NO_MEMBER)
     if not version.sound:
         raise Rejected(name, f"v{number} did not pass the gates that every version must; name another", code="unsound")
+    if ensemble in map(keys.owner, made_of(version, app)):
+        why = f"is itself made of {ensemble}, so both would grow with each training; name another"
+        raise Rejected(name, why, code="made_of_itself")
     return version.link(key)
+
+
+def made_of(version: ModelVersion, app: App) -> set[str]:
+    """The keys of the versions that an ensemble is made of, and of those that these are made of; else none."""
+    found, left = set[str](), [version]
+    while left:
+        one = left.pop()
+        plan = app.read(Run, keys.run(one.model, one.run)).plan
+        new = {link.key for link in plan.members} - found
+        found |= new
+        left += [app.read(ModelVersion, key) for key in sorted(new)]
+    return found
 
 
 def accepted(dataset: str, app: App) -> Iterable[Accepted]:

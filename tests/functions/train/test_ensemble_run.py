@@ -158,6 +158,33 @@ def test_a_member_that_may_not_be_served_may_not_be_a_member(bench: Bench, actin
     assert "wrong@1: v1 did not pass" in said["error"]
 
 
+@pytest.mark.parametrize("member", ["both@champion", "around@1"])
+def test_a_member_that_is_itself_made_of_the_model_is_refused_for_it_would_grow_with_each_training(
+    bench: Bench, acting_as: Acting, created: Created, member: str
+) -> None:
+    members(bench)
+    trained(bench, "both", ensemble=BOTH)
+    trained(bench, "around", ensemble={"how": "mean", "members": ["other@1", "both@1"]})
+    bench.publish(model="real", ensemble={"how": "mean", "members": ["other@champion", member]})
+    before = list(bench.whole.store.list("runs/real/"))
+
+    status, said = asked(acting_as("train"), "real")
+
+    assert (status, said["code"]) == (400, "made_of_itself")
+    assert f"{member}: is itself made of real, so both would grow with each training" in said["error"]
+    assert list(bench.whole.store.list("runs/real/")) == before
+
+
+def test_ensembles_that_share_a_member_are_made_of_it_and_not_of_each_other(bench: Bench, acting_as: Acting) -> None:
+    members(bench)
+    trained(bench, "both", ensemble=BOTH)
+    bench.publish(model="third", ensemble={"how": "mean", "members": ["real@1", "both@1"]})
+
+    status, _ = asked(acting_as("train"), "third")
+
+    assert status == 202
+
+
 @pytest.mark.parametrize("how", ["mean", "vote", "stacked"])
 def test_an_ensemble_goes_through_its_gates_and_says_what_its_members_say(bench: Bench, how: str) -> None:
     real, other = members(bench)
