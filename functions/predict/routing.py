@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from samara.errors import Rejected
 
 NOBODY = "has no {}; promote a version, or train one that passes its gates"
+NO_SHADOW = "has no shadow; name one with `samara shadow {} VERSION`"
 
 
 class Standing(NamedTuple):
@@ -39,7 +40,8 @@ def chosen(standing: Standing, model: str, alias: str, key: str) -> int:
         return shared(standing.weights, fraction(model, key))
     number: int | None = getattr(standing, alias or "champion")
     if number is None:
-        raise Rejected(model, NOBODY.format(alias or "champion"), code="no_model")
+        why = NO_SHADOW.format(model) if alias == "shadow" else NOBODY.format(alias or "champion")
+        raise Rejected(model, why, code="no_model")
     return number
 
 

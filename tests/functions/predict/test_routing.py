@@ -32,6 +32,20 @@ def test_where_nobody_is_that_is_said_with_the_way_out() -> None:
     assert refused.value.code == "no_model"
 
 
+@pytest.mark.parametrize(
+    ("alias", "way_out"),
+    [
+        ("challenger", "late: has no challenger; promote a version, or train one that passes its gates"),
+        ("shadow", "late: has no shadow; name one with `samara shadow late VERSION`"),
+    ],
+)
+def test_the_way_out_is_that_of_the_alias_that_was_asked(alias: str, way_out: str) -> None:
+    with pytest.raises(Rejected) as refused:
+        chosen(Standing(3, None, None, (), 0), "late", alias, "")
+
+    assert (str(refused.value), refused.value.code) == (way_out, "no_model")
+
+
 @given(SHARES, st.floats(0, 1, exclude_max=True))
 def test_every_number_falls_into_one_share(weights: tuple[tuple[int, float], ...], at: float) -> None:
     assert shared(weights, at) in dict(weights)
