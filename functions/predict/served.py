@@ -48,9 +48,11 @@ def live(model: str, at: datetime, app: App) -> Live:
     place = (app.store, model)
     kept = LIVE.peek(place)
     if kept is None:
+        not_now(app)
         return LIVE.put(place, looked_up(model, None, at, app))
-    if kept.at < at <= kept.until:
+    if kept.at < at <= kept.until or place in LOOKED_FOR:
         return kept
+    not_now(app)
     with LOOKING:
         others = place in LOOKED_FOR
         LOOKED_FOR.add(place)
@@ -60,6 +62,12 @@ def live(model: str, at: datetime, app: App) -> Live:
         return LIVE.put(place, looked_up(model, kept, at, app))
     finally:
         LOOKED_FOR.discard(place)
+
+
+def not_now(app: App) -> None:
+    """Before what asks the store or loads a model: a store that stumbles must not hold up those who need nothing."""
+    if app.hasty:
+        raise NotAtOnce
 
 
 def looked_up(model: str, kept: Live | None, at: datetime, app: App) -> Live:
@@ -111,6 +119,8 @@ def warmed(model: str, found: Live, app: App) -> None:
 
 def version(model: str, number: int, app: App) -> Version:
     key = keys.version(model, number)
+    if VERSIONS.peek((app.store, key)) is None:
+        not_now(app)
     try:
         return VERSIONS.get((app.store, key), lambda: read(key, app))
     except NotFound as error:
@@ -158,15 +168,14 @@ def specs(tensors: list[dict[str, Any]]) -> tuple[Spec, ...]:
 
 
 def session(asked: Version, policy: Policy, app: App) -> Session:
-    """The loaded graph of a version, by the digest of its bytes and what it may take: equal models are loaded once, and
-    not while everybody waits."""
+    """The loaded graph of a version, by the digest of its bytes and what it may take: equal models are loaded once."""
     if asked.unsound:
         why = f"version {asked.number} must not be served, having failed a gate that each must pass; promote another"
         raise Rejected(asked.model, why, code="model_unavailable")
     try:
         key = asked.artifact, (policy.memory_mb, policy.limit_s) if policy.contained else None
-        if app.hasty and SESSIONS.peek(key) is None:
-            raise NotAtOnce
+        if SESSIONS.peek(key) is None:
+            not_now(app)
         return SESSIONS.get(key, lambda: loaded(asked, policy, app))
     except (NotFound, Rejected) as error:
         log.error(json.dumps({"model": asked.model, "version": asked.number, "failed": str(error)[:1000]}))

@@ -194,6 +194,7 @@ class Together:
             responses, took, waited = self._measured(turns, self._hastily)
         except NotAtOnce:
             self._arrived[:0] = turns
+            self._slow.update(dict.fromkeys(map(kind, turns), OFTEN))
         else:
             self._settle(turns, responses, took, waited)
 

@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from functions.predict import handler
+from functions.predict import served as served_now
 from functions.predict.handler import run, together
 from functions.predict.work import Work
 from samara import captures
@@ -682,23 +683,44 @@ def test_a_bug_in_telling_one_answer_is_not_felt_by_others_and_nothing_is_captur
     assert [key.rpartition(".")[0][-2:] for key in store.list("captures/")] == [".3"]
 
 
-def test_no_model_is_loaded_while_everybody_waits(app: App, store: MemoryStore, publish: Any, point: Any) -> None:
+def test_nobody_is_looked_up_and_no_model_loaded_while_everybody_waits(
+    app: App, store: MemoryStore, publish: Any, point: Any
+) -> None:
     publish(1, 3.7)
     publish(2, 3.8)
     point(champion=1)
     hasty = app._replace(hasty=True)
-
-    with pytest.raises(NotAtOnce):
-        together([post(body([1]))], hasty)
-    assert together([post(body([1]))], app)[0].status == 200
-    assert together([post(body([1]))], hasty)[0].status == 200
-    point(champion=2)
+    soon = post(body([1]), at=NOON + timedelta(milliseconds=1))
+    by_number = post(body([1]), "/v2/models/late/versions/2/infer", at=NOON + timedelta(milliseconds=1))
     later = post(body([1]), at=NOON + timedelta(seconds=5))
-    with pytest.raises(NotAtOnce):
-        together([later], hasty)
 
-    assert answered(together([later], app)[0])["model_version"] == "2"
-    assert len([*store.list("captures/")]) == 3
+    for event in (post(body([1])), by_number, later):
+        with pytest.raises(NotAtOnce):
+            together([event], hasty)
+        assert together([event], app)[0].status == 200
+    again = [together([one._replace(at=later.at + timedelta(milliseconds=1))], hasty)[0] for one in (soon, by_number)]
+
+    assert [answered(one)["model_version"] for one in again] == ["1", "2"]
+    assert len([*store.list("captures/")]) == 5
+
+
+def test_who_comes_while_another_looks_up_who_is_live_is_answered_as_before(
+    app: App, publish: Any, point: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(1)
+    point(champion=1)
+    run(post(body([1])), app)
+    looked_up, meanwhile = served_now.looked_up, []
+
+    def slowly(*given: Any) -> Any:
+        later = post(body([1]), at=NOON + timedelta(seconds=5, milliseconds=1))
+        meanwhile.append(together([later], app._replace(hasty=True))[0])
+        return looked_up(*given)
+
+    monkeypatch.setattr(served_now, "looked_up", slowly)
+
+    assert run(post(body([1]), at=NOON + timedelta(seconds=5)), app).headers["samara-alias-age-ms"] == "0"
+    assert [one.headers["samara-alias-age-ms"] for one in meanwhile] == ["5001"]
 
 
 def test_an_id_of_the_client_is_kept_alone_so_that_it_is_found_again(
