@@ -1,18 +1,19 @@
 """The cells of one column as values of its type, and what is unusual about them. Pure.
 
 Values are read as exactly as `validate` reads those that are trained on: `1.5` is no integer and `2023-02-30` no
-date. What is of the right type is never refused: what training did not see, or the contract forbids, is flagged.
+date. What is of the right type is never refused: what training did not see, or the contract forbids, is flagged. Only
+its patterns are not looked at: they are written for RE2, and `re` may take for ever to match a stranger's text.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 from operator import ge, gt, le, lt
 from types import NoneType
 from typing import Any, NamedTuple
 
-from samara.core.sheet import Column, Scalar
+from samara.core.sheet import Column, Scalar, sentinels
 from samara.core.spelling import SPELLING, Type
 from samara.core.strict import shown
 from samara.errors import Rejected
@@ -52,8 +53,7 @@ def typed(values: Sequence[Any], column: Column, *, written: bool) -> list[Scala
         kinds = set(map(type, values))
     if not (kinds <= AS_THEY_ARE[column.type] and unremarkable(values, kinds, column.type)):
         values = each(values, column, written=written)
-    if column.missing_values and column.type in ("integer", "number"):
-        numbers = {value for value in column.missing_values if type(value) in (int, float)}
+    if column.missing_values and (numbers := sentinels(column.type, column.missing_values)):
         values = [None if value in numbers else value for value in values]
     return list(values)
 
@@ -78,7 +78,7 @@ def unremarkable(values: Sequence[Any], kinds: set[type], kind: Type) -> bool:
             return INTEGERS[0] <= min(present, default=0) and max(present, default=0) <= INTEGERS[1]
         case "number":
             try:
-                return isfinite(sum(map(float, present)))
+                return isfinite(sum(map(float, present))) and (int not in kinds or max(map(abs, present)) <= EXACT)
             except OverflowError:
                 return False
     return True
@@ -123,12 +123,15 @@ def integer(value: Any, written: bool) -> int | None:
 
 
 def number(value: Any, written: bool) -> float | None:
+    """A finite number. A whole one that floats have not is the nearest that they have, as in what is trained on."""
     if written and re.fullmatch(SPELLING["number"], value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
-        return value if isfinite(value) else None
+        if not isfinite(value):
+            return None
+        return value if abs(value) <= EXACT else float(value)
     except OverflowError:
         return None
 
@@ -217,7 +220,8 @@ def unusual(values: Sequence[Scalar], column: Column) -> Flagged:
 def suspects(values: Sequence[Scalar], column: Column) -> set[Scalar]:
     """The values that could be unusual; of numbers none, when even the smallest and the largest are not."""
     distinct = set(values) - {None}
-    if column.type not in ("integer", "number") or column.valid is not None or not distinct:
+    each_counts = column.valid is not None or column.multiple_of is not None
+    if column.type not in ("integer", "number") or each_counts or not distinct:
         return distinct
     extremes = {min(distinct), max(distinct)}  # type: ignore[type-var]  # these are numbers
     return distinct if any(forbidden(value, column) or unseen(value, column) for value in extremes) else set()
@@ -245,23 +249,52 @@ def broken_rule(value: Any, column: Column) -> str:
         limit: Any = instant(str(bound)) if column.type == "timestamp" else bound
         if not holds(value, limit):
             return f"not {words} {bound}, as the contract promises"
+    if column.multiple_of is not None and uneven(value / column.multiple_of):
+        return f"no multiple of {in_full(column.multiple_of)}, as the contract promises"
+    if column.min_length is not None and len(value) < column.min_length:
+        return f"not at least {column.min_length} letters long, as the contract promises"
+    if column.max_length is not None and len(value) > column.max_length:
+        return f"not at most {column.max_length} letters long, as the contract promises"
     return ""
+
+
+def uneven(ratio: float) -> bool:
+    """Whether a ratio is not whole, as far as floats can tell: by what `validate` tells it."""
+    return isfinite(ratio) and abs(ratio - round(ratio)) > 1e-9 * max(1.0, abs(ratio))
 
 
 def unseen(value: Any, column: Column) -> Flag | None:
     seen = column.seen
     if seen is None:
         return None
+    if seen.missing >= 1:
+        code = "unseen_category" if column.type in ("string", "boolean") else "out_of_range"
+        return Flag(column.name, code, "is there, and training always saw it missing")
     if seen.categories is not None and seen.complete:
         name = category(value)
-        if name in seen.categories or len(name) > LONGEST_CATEGORY:
+        if not never_seen(name, seen.categories):
             return None
         return Flag(column.name, "unseen_category", f"{shown(name)} was not in the training data")
     if seen.minimum is not None and value < seen.minimum:
-        return Flag(column.name, "out_of_range", f"{value} is below {seen.minimum:g}, the least that training saw")
-    if seen.maximum is not None and value > seen.maximum:
-        return Flag(column.name, "out_of_range", f"{value} is above {seen.maximum:g}, the most that training saw")
-    return None
+        why = f"{value} is below {in_full(seen.minimum)}, the least that training saw"
+    elif seen.maximum is not None and value > seen.maximum:
+        why = f"{value} is above {in_full(seen.maximum)}, the most that training saw"
+    else:
+        return None
+    return Flag(column.name, "out_of_range", why)
+
+
+def in_full(number: float) -> str:
+    """
+    >>> in_full(1700000400.0), in_full(0.1)
+    ('1700000400', '0.1')
+    """
+    return repr(number).removesuffix(".0")
+
+
+def never_seen(name: str, categories: Mapping[str, int]) -> bool:
+    """Whether no category of that name is among all those of a profile, as far as the profile can tell."""
+    return name not in categories and len(name) <= LONGEST_CATEGORY
 
 
 def category(value: Scalar) -> str:

@@ -1,13 +1,18 @@
 """A rule that a row breaks takes that row's answer back, and says which rule it was."""
 
 from struct import pack
+from typing import Any
 
 import pytest
 
+from functions.predict import tensors
+from functions.predict.cells import LONGEST_CATEGORY
 from functions.predict.guardrails import vetoes
 from functions.predict.policy import Guardrail, Policy
+from samara.core import profile
 from samara.core.sheet import Column, Seen, Sheet
 from samara.core.tensors import Value
+from samara.errors import Rejected
 
 NAN = float("nan")
 SHEET = Sheet(
@@ -21,6 +26,10 @@ SHEET = Sheet(
 
 def floats(*values: float, width: int = 1) -> Value:
     return Value("FP32", (len(values) // width, width), pack(f"<{len(values)}f", *values))
+
+
+def numbers(datatype: str, *values: float) -> Value:
+    return Value(datatype, (len(values), 1), tensors.written(values, datatype))
 
 
 def texts(*values: str) -> Value:
@@ -38,6 +47,37 @@ def test_an_answer_outside_its_bounds_is_taken_back_and_so_is_one_that_is_no_num
     rule = Guardrail("plausible", output="prediction", minimum=-60, maximum=1440)
 
     assert vetoed(rule, prediction=floats(-60, 1441, NAN)) == [1, 2]
+
+
+rounding = pytest.mark.parametrize("datatype", ["FP16", "BF16", "FP32", "FP64"])
+
+
+@rounding
+@pytest.mark.parametrize("bound", [0.7, 1.1, -0.3, 1e39])
+def test_what_lies_on_a_bound_lies_within_it_however_a_tensor_rounds_it(datatype: str, bound: float) -> None:
+    at = bound if datatype == "FP64" or bound < 2 else 2.0
+    least, most = (
+        Guardrail("least", input="distance", minimum=bound),
+        Guardrail("most", input="distance", maximum=bound),
+    )
+    answer = Guardrail("answer", output="prediction", minimum=bound, maximum=bound)
+
+    assert vetoed(most, distance=numbers(datatype, at)) == []
+    assert vetoed(least, distance=numbers(datatype, at)) == ([0] if at < bound else [])
+    assert vetoed(answer, prediction=numbers(datatype, at)) == ([0] if at < bound else [])
+
+
+@rounding
+def test_what_is_just_as_sure_as_asked_is_sure_enough(datatype: str) -> None:
+    rule = Guardrail("confident", output="probabilities", at_least=0.7)
+
+    assert vetoed(rule, probabilities=numbers(datatype, 0.7, 0.69), count=2) == [1]
+
+
+def test_a_bound_between_two_whole_numbers_tells_them_apart() -> None:
+    rule = Guardrail("sane", input="distance", minimum=0.5, maximum=1.5)
+
+    assert vetoed(rule, distance=numbers("INT64", 0, 1, 2)) == [0, 2]
 
 
 @pytest.mark.parametrize(("least", "rows"), [(0.5, [2]), (0.9, [0, 2]), (0.25, [2])])
@@ -64,6 +104,58 @@ def test_a_truth_value_asked_as_a_number_is_known_by_its_word() -> None:
     rule = Guardrail("known", input="night", known=True)
 
     assert vetoed(rule, night=floats(0, 1, NAN)) == [1]
+
+
+@pytest.mark.parametrize("datatype", ["BOOL", "INT64", "FP32"])
+def test_a_truth_value_is_known_by_its_word_whatever_tensor_holds_it(datatype: str) -> None:
+    rule = Guardrail("known", input="night", known=True)
+
+    assert vetoed(rule, night=numbers(datatype, False, True)) == [1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "datatype", "valid", "asked"),
+    [
+        ("integer", "INT64", (1, 2, 3), (1, 7, 3)),
+        ("integer", "FP32", (1, 2, 3), (1, 7, NAN)),
+        ("number", "FP32", (0.7, 1.1), (0.7, 0.8, 1.1)),
+    ],
+)
+def test_a_number_is_known_when_the_contract_lists_it(kind: Any, datatype: str, valid: Any, asked: Any) -> None:
+    sheet = Sheet((Column("gate", kind, valid=valid),))
+    rule = Guardrail("known", input="gate", known=True)
+
+    found = vetoes(Policy(guardrails=(rule,)), sheet, {"gate": numbers(datatype, *asked)}, {}, 3)
+
+    assert list(found) == [1]
+    assert "is no gate that training saw or the contract permits" in found[1][1]
+
+
+def test_of_numbers_without_a_list_nobody_can_tell_whether_they_are_known() -> None:
+    sheet = Sheet((Column("gate", "integer", seen=Seen(minimum=1, maximum=3)),))
+
+    assert vetoed(Guardrail("known", input="gate", known=True), sheet=sheet, gate=numbers("INT64", 7)) == []
+
+
+def test_a_category_so_long_that_a_profile_shortens_it_may_be_known() -> None:
+    long = "x" * (LONGEST_CATEGORY + 1)
+    seen = Seen(categories=profile.categories([long]).counts, complete=True)
+    rule = Guardrail("known", input="name", known=True)
+    asked = texts(long, "x" * LONGEST_CATEGORY)
+
+    assert long not in (seen.categories or ())
+    assert vetoed(rule, sheet=Sheet((Column("name", "string", seen=seen),)), name=asked) == [1]
+    assert vetoed(rule, sheet=Sheet((Column("name", "string", valid=("x",)),)), name=asked) == [0, 1], "it lists all"
+
+
+@pytest.mark.parametrize("rule", [{"known": True}, {"maximum": 1.0}])
+def test_text_that_is_none_is_refused_by_the_name_of_its_input_with_the_way_out(rule: Any) -> None:
+    with pytest.raises(Rejected, match="carrier: has bytes that are not UTF-8") as refused:
+        vetoed(Guardrail("legible", input="carrier", **rule), carrier=Value("BYTES", (1, 1), [b"\xff"]))
+
+    assert refused.value.code == "bad_input"
+    assert "send its text as UTF-8" in refused.value.why
+    assert "output" not in refused.value.why
 
 
 def test_a_column_is_found_among_several_in_one_input() -> None:
