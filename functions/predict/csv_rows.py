@@ -14,8 +14,8 @@ from samara.errors import Rejected
 SEPARATORS = ("\t", ",", ";", "|")
 
 
-def columns(body: bytes, most_rows: int) -> tuple[dict[str, list[str]], int]:
-    """The cells by column, and how many rows there are."""
+def lines(body: bytes, most_rows: int) -> tuple[list[str], list[list[str]]]:
+    """The header, and the cells of each row."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -34,7 +34,7 @@ def columns(body: bytes, most_rows: int) -> tuple[dict[str, list[str]], int]:
         raise Rejected("body", f"is not CSV in line {reader.line_num}: {error}", code="bad_csv") from error
     if not rows:
         raise Rejected("body", "is empty; send a line that names the columns, then the rows", code="bad_csv")
-    return by_name(rows[0], rows[1:]), len(rows) - 1
+    return rows[0], rows[1:]
 
 
 def separator(text: str) -> str:
@@ -44,6 +44,7 @@ def separator(text: str) -> str:
 
 
 def by_name(names: list[str], rows: list[list[str]]) -> dict[str, list[str]]:
+    """The cells by column."""
     if "" in names:
         raise Rejected("header", "has a column without a name", code="bad_csv")
     if len(set(names)) < len(names):

@@ -71,12 +71,17 @@ def asked(content_type: str, body: bytes, specs: Sequence[Spec], sheet: Sheet | 
     known = sheet or bare(specs)
     told = read(content_type, body, known)
     columns: dict[str, list[Scalar]] = {}
-    flags = Flags(told.size)
+    flags, repeated = Flags(told.size), 0
     for column in known.columns:
         if column.name not in told.columns and column.default is None and (column.required or sheet is None):
             raise Rejected(column.name, "there is no such column in the rows; the model needs it", code="no_column")
         sent = told.columns.get(column.name, [None] * told.size)
         values, defaulted = cells.filled(cells.typed(sent, column, written=told.written), column)
+        if isinstance(column.default, str):
+            repeated += len(column.default.encode()) * len(defaulted)
+        if repeated > strict.LARGEST:
+            why = f"come to more than {strict.LARGEST:,} bytes of defaults that are texts; ask for a batch"
+            raise Rejected("rows", why, code="too_large")
         flags.add(chain(defaulted, cells.unusual(values, column)))
         columns[column.name] = values
     given = as_tensors(columns, told.size, specs)
@@ -113,17 +118,20 @@ def read(content_type: str, body: bytes, sheet: Sheet) -> Told:
     kind = media_type(content_type)
     if kind == JSON:
         return from_json(parsed(body), sheet)
-    if kind == CSV:
-        from functions.predict import csv_rows  # noqa: PLC0415  # who sends JSON need not wait for it
-
-        cells_by_name, count = csv_rows.columns(body, MOST_ROWS)
-        ignored = admitted(list(cells_by_name), count, sheet)
-        return Told(cells_by_name, count, ignored)
-    return from_parquet(body, sheet)
+    return from_csv(body, sheet) if kind == CSV else from_parquet(body, sheet)
 
 
 def media_type(content_type: str) -> str:
     return strict.media_type({"content-type": content_type} if content_type else {}, JSON, CSV, *PARQUET)
+
+
+def from_csv(body: bytes, sheet: Sheet) -> Told:
+    from functions.predict import csv_rows  # noqa: PLC0415  # who sends JSON need not wait for it
+
+    header, lines = csv_rows.lines(body, MOST_ROWS)
+    headed(header, sheet)
+    columns = csv_rows.by_name(header, lines)
+    return Told(columns, len(lines), admitted(header, len(lines), sheet))
 
 
 def from_parquet(body: bytes, sheet: Sheet) -> Told:
@@ -132,8 +140,11 @@ def from_parquet(body: bytes, sheet: Sheet) -> Told:
     except ImportError as error:
         raise Rejected("content-type", f"Parquet is not read here; send {JSON} or {CSV}", code="media_type") from error
     table = parquet_rows.Table(body)
+    headed(table.names, sheet)
     ignored = admitted(table.names, table.count, sheet)
-    return Told(table.columns([name for name in table.names if name not in ignored]), table.count, ignored)
+    texts = {column.name for column in sheet.columns if column.type == "string"}
+    columns = table.columns([name for name in table.names if name not in ignored], texts)
+    return Told(columns, table.count, ignored)
 
 
 def parsed(body: bytes) -> Any:
@@ -158,6 +169,14 @@ def from_json(said: Any, sheet: Sheet) -> Told:
     ignored = admitted(names, len(rows), sheet)
     columns = {name: [row.get(name) for row in rows] for name in names if name not in ignored}
     return Told(columns, len(rows), ignored, written=False, id=client_id(said.get("id", "")))
+
+
+def headed(names: Sequence[str], sheet: Sheet) -> None:
+    """Refuses a header that names no column at all. It may be a row of people's data, so none of it is said back."""
+    have = [column.name for column in sheet.columns]
+    if {*have, *sheet.ignored}.isdisjoint(names):
+        why = f"names none of the columns; the first line must name them: {', '.join(have[:20])}"
+        raise Rejected("header", why, code="unknown_column")
 
 
 def admitted(names: Sequence[str], count: int, sheet: Sheet) -> tuple[str, ...]:
@@ -200,16 +219,38 @@ def as_tensors(columns: Mapping[str, Sequence[Scalar]], count: int, specs: Seque
         name, datatype, shape = specs[0]
         if len(shape) != 2 or shape[1] not in (-1, len(columns)):
             raise several(specs[0])
-        given = [numeric(values, datatype, column) for column, values in columns.items()]
-        flat = list(chain.from_iterable(zip(*given, strict=True)))
-        return {name: Value(datatype, (count, len(columns)), tensors.decode(flat, datatype, name))}
+        given = {column: numeric(values, datatype, column) for column, values in columns.items()}
+        flat = list(chain.from_iterable(zip(*given.values(), strict=True)))
+        return {name: Value(datatype, (count, len(columns)), packed(flat, datatype, given))}
     found = {}
     for name, datatype, shape in specs:
         if name not in columns or prod(shape[1:]) not in (1, -1):
             raise several(Spec(name, datatype, shape))
-        data = tensors.decode(numeric(columns[name], datatype, name), datatype, name)
+        values = numeric(columns[name], datatype, name)
+        data = packed(values, datatype, {name: values})
         found[name] = Value(datatype, (count, *(1 for _ in shape[1:])), data)
     return found
+
+
+def packed(flat: list[Any], datatype: str, given: Mapping[str, list[Any]]) -> Any:
+    """The values as they travel inside, or `Rejected` naming the row and the column of the first that does not fit."""
+    try:
+        return tensors.decode(flat, datatype, next(iter(given), ""))
+    except Rejected as error:
+        for column, values in given.items():
+            if misfit(values, datatype):
+                row, why = next((row, why) for row, one in enumerate(values, 1) if (why := misfit([one], datatype)))
+                raise Rejected(f"row {row}: {column}", why, code="bad_value") from error
+        raise
+
+
+def misfit(values: list[Any], datatype: str) -> str:
+    """Why values cannot be asked in that datatype, or nothing."""
+    try:
+        tensors.decode(values, datatype, "")
+    except Rejected as error:
+        return error.why.removeprefix("value 1 ")
+    return ""
 
 
 def background(sheet: Sheet, specs: Sequence[Spec], most: int) -> dict[str, Value]:

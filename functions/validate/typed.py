@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samara.core.contract import Column
+from samara.core.sheet import sentinels
 from samara.core.spelling import SPELLING, Type
 
 ARROW: dict[Type, Any] = {
@@ -50,9 +51,9 @@ def typed(array: Any, column: Column) -> Typed:
     if values is None:
         return Typed(pa.nulls(len(array), ARROW[column.type]), missing, ~missing)
     wrong = mask(pc.is_null(values)) & ~missing
-    numbers = [v for v in column.missing_values if isinstance(v, (int, float)) and not isinstance(v, bool)]
-    if numbers and column.type in ("integer", "number"):
-        said = pc.is_in(values, value_set=pa.array(numbers, pa.float64()).cast(values.type, safe=False))
+    if numbers := sentinels(column.type, column.missing_values):
+        exact = pc.add(values, pa.scalar(0, values.type))  # -0.0 is 0
+        said = pc.is_in(exact, value_set=pa.array(list(numbers), values.type))
         values, missing = pc.if_else(said, pa.scalar(None, values.type), values), missing | mask(said)
     return Typed(values, missing, wrong)
 

@@ -8,13 +8,15 @@ and no value in the background.
 """
 
 import json
-from collections.abc import Mapping
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from samara.core.digests import canonical
 from samara.core.sealed import known
-from samara.core.spelling import Type
+from samara.core.spelling import SPELLING, Type
 from samara.errors import Rejected
 
 SCHEMA = 1
@@ -40,7 +42,8 @@ class Seen(NamedTuple):
 
 class Column(NamedTuple):
     """One column that the model is asked with. Bounds and `valid` values are the contract's, `above` and `below`
-    exclusive; those of dates and timestamps are ISO 8601 texts. What is one of `missing_values` is not there."""
+    exclusive; those of dates and timestamps are ISO 8601 texts. Lengths are in letters. What is one of
+    `missing_values` is not there."""
 
     name: str
     type: Type
@@ -49,6 +52,9 @@ class Column(NamedTuple):
     maximum: float | str | None = None
     above: float | str | None = None
     below: float | str | None = None
+    multiple_of: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
     valid: tuple[Scalar, ...] | None = None
     missing_values: tuple[Scalar, ...] = ()
     default: Scalar = None
@@ -115,6 +121,26 @@ class Sheet(NamedTuple):
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             why = "not a sheet of a model's columns; register the version's run again"
             raise Rejected(where, why, code="bad_record") from error
+
+
+def sentinels(kind: Type, missing_values: Iterable[Scalar]) -> set[int] | set[float]:
+    """The numbers that mean that nothing is there, as a column of this type has them; a text may spell one, too.
+
+    >>> sorted(sentinels("integer", ("-999", -1.0, 0.5, "NA", 2**63)))
+    [-999, -1]
+    """
+    found = [one for one in numbers(missing_values) if abs(one) <= sys.float_info.max]
+    if kind == "integer":
+        return {int(one) for one in found if one == int(one) and -(2**63) <= one < 2**63}
+    return {float(one) for one in found} if kind == "number" else set()
+
+
+def numbers(values: Iterable[Scalar]) -> Iterator[float]:
+    for value in values:
+        if isinstance(value, str) and re.fullmatch(SPELLING["number"], value):
+            yield int(value) if re.fullmatch(SPELLING["integer"], value) else float(value)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield value
 
 
 def told(part: Any) -> dict[str, Any]:

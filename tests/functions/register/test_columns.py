@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -92,6 +93,21 @@ def test_a_sheet_has_the_promises_of_the_contract_and_what_training_saw() -> Non
     assert set(carriers.categories or ()) == {"AA", "B6"}
     assert made.target == Target("late", "boolean")
     assert {"flight_id", "date", "late"} == set(made.ignored)
+
+
+def test_a_sheet_has_the_steps_and_lengths_of_the_contract_and_is_no_longer_where_there_are_none() -> None:
+    update: dict[str, dict[str, Any]] = {
+        "distance": {"multiple_of": 5.0},
+        "carrier": {"min_length": 2, "max_length": 3},
+    }
+    changed = tuple(one.model_copy(update=update.get(one.name, {})) for one in CONTRACT.columns)
+
+    made = sheet(CONTRACT.model_copy(update={"columns": changed}))
+
+    assert column("distance", made).multiple_of == 5
+    assert (column("carrier", made).min_length, column("carrier", made).max_length) == (2, 3)
+    assert b"multiple_of" not in sheet().to_bytes()
+    assert b"_length" not in sheet().to_bytes()
 
 
 def test_a_sheet_written_and_read_is_the_same() -> None:

@@ -285,6 +285,20 @@ def test_what_is_merely_odd_is_read_rightly(
     assert values[1:] == [None, None], "what is empty is missing"
 
 
+@pytest.mark.parametrize("kind", ["integer", "number"])
+def test_numbers_that_mean_nothing_is_there_may_be_of_any_size_and_written_as_text(
+    kind: str, whole: App, app: App, created: Created
+) -> None:
+    nothing = "[-9223372036854775808, 100000000000000000000, '-999', -7.5, 0]"
+    rule = f"{{metric: missingValues, mustBeLessThan: 9, arguments: {{missingValues: {nothing}}}}}"
+    agree(whole, HEAD + f"      - {{name: it, logicalType: {kind}, quality: [{rule}]}}")
+    arrive(whole, text(it=["-9223372036854775808", "-999", "-7", "0", "-0", None]), text(it=["8"]))
+
+    run(created(KEY), app)
+
+    assert accepted(whole)["it"] == [None, None, -7, None, None, None, 8]
+
+
 def test_typed_parquet_columns_are_held_to_the_contract_too(whole: App, app: App, created: Created) -> None:
     agree(
         whole,
