@@ -70,11 +70,10 @@ def asked(content_type: str, body: bytes, specs: Sequence[Spec], sheet: Sheet | 
         raise Rejected("body", why, code="too_large")
     known = sheet or bare(specs)
     told = read(content_type, body, known)
+    complete(told, [column for column in known.columns if column.default is None and (column.required or not sheet)])
     columns: dict[str, list[Scalar]] = {}
     flags, repeated = Flags(told.size), 0
     for column in known.columns:
-        if column.name not in told.columns and column.default is None and (column.required or sheet is None):
-            raise Rejected(column.name, "there is no such column in the rows; the model needs it", code="no_column")
         sent = told.columns.get(column.name, [None] * told.size)
         values, defaulted = cells.filled(cells.typed(sent, column, written=told.written), column)
         if isinstance(column.default, str):
@@ -86,6 +85,16 @@ def asked(content_type: str, body: bytes, specs: Sequence[Spec], sheet: Sheet | 
         columns[column.name] = values
     given = as_tensors(columns, told.size, specs)
     return Rows(given, told.size, columns, flags.by_row, flags.left_out, told.ignored, told.id)
+
+
+def complete(told: Told, needed: Sequence[Column]) -> None:
+    """Refuses rows without the columns that the model needs, and names all of them at once."""
+    missing = [column.name for column in needed if column.name not in told.columns]
+    if missing:
+        why = "there are no such columns in the rows; the model needs them"
+        if len(missing) == 1:
+            why = "there is no such column in the rows; the model needs it"
+        raise Rejected(", ".join(missing[:20]), why, code="no_column")
 
 
 def id_of(content_type: str, body: bytes) -> str:

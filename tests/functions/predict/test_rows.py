@@ -264,6 +264,14 @@ def test_a_column_left_out_takes_its_default_or_is_missing_unless_it_is_required
     assert (error.subject, error.code) == ("carrier", "no_column")
 
 
+def test_all_columns_that_are_missing_are_named_at_once() -> None:
+    needed = tuple(column._replace(required=True) for column in SHEET.columns)
+
+    error = refusal(b'{"rows": [{"temp": 1}]}', sheet=SHEET._replace(columns=needed))
+
+    assert str(error) == "carrier, distance: there are no such columns in the rows; the model needs them"
+
+
 def test_a_long_default_is_not_repeated_into_more_than_a_request_may_hold() -> None:
     sheet = Sheet((Column("a", "number"), *(Column(f"c{n}", "string", default="x" * 300) for n in range(50))))
     specs = tuple(Spec(column.name, "FP32" if column.name == "a" else "BYTES", (-1, 1)) for column in sheet.columns)
