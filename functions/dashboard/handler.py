@@ -22,6 +22,7 @@ import jinja2
 
 from functions.dashboard import datasets, predictions, view, words
 from functions.dashboard.found import DatasetFound, Found, GlanceFound, Keys, ModelFound, Problem
+from samara.alerts import holding
 from samara.app import App
 from samara.core import keys, lineage, windows
 from samara.core.aliases import Aliases
@@ -223,11 +224,12 @@ def standing(app: App, name: str) -> tuple[Aliases, tuple[Problem, ...]]:
 
 
 def alerts(app: App, name: str = "") -> dict[str, Any]:
-    """Alerts, newest first; with a name, those about that model or dataset."""
+    """Alerts that hold, newest first; with a name, those about that model or dataset."""
     some = found(app, Alert, listed(app, keys.ALERTS), ALERTS)
-    if name:
-        mine = {key: alert for key, alert in some.records.items() if view.concerns(alert, name)}
-        some = replace(some, records=mine, total=len(mine) + len(some.problems))
+    unread = 0 if name else some.total - len(some.records) - len(some.problems)
+    mine = {key: alert for key, alert in some.records.items() if not name or view.concerns(alert, name)}
+    held = holding(app, mine)
+    some = replace(some, records=held, total=len(held) + len(some.problems) + unread)
     return {"alerts_found": some, "alerts": tuple(view.alert_rows(some))[:NEWEST]}
 
 

@@ -388,12 +388,12 @@ def doctor(settings: Settings, store: str | None) -> None:
     With --store, see whether a bucket of yours keeps every promise that Samara relies on. It is tried out below a
     prefix of its own, samara-doctor/, which is removed again.
     """
-    from samara import conformance, console, providers
+    from samara import conformance, console
     from samara import doctor as checks
 
     if store:
         console.err.print("This takes up to a minute, and writes some 50 MB that are removed again.")
-        fine = console.promises(store, conformance.examined(providers.store_at(store)))
+        fine = console.promises(store, conformance.examined(conformance.at(store)))
     else:
         fine = console.checks(checks.run(settings))
     if not fine:

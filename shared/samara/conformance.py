@@ -16,6 +16,9 @@ from uuid import uuid4
 
 from samara.errors import Conflict, NotFound, SamaraError, Unsupported
 from samara.ports import ObjectStore, Version
+from samara.providers import store_at
+from samara.providers.addresses import provider_of
+from samara.settings import Settings
 
 PREFIX = "samara-doctor/"
 WRITERS = 64
@@ -52,7 +55,14 @@ class Probe:
                 continue
             except SamaraError:
                 left.append(key)
+        for place in (self.prefix, PREFIX):
+            self._swept(place.rstrip("/"))
         return left
+
+    def _swept(self, place: str) -> None:
+        """Where a bucket is a folder, an object takes the place of empty folders: with it they are gone."""
+        with suppress(SamaraError):  # others are at it, or it cannot be written: then nothing of ours is there
+            self.store.delete(place, self.store.create(place, b""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,13 @@ class Verdict:
     promise: Promise
     fine: bool
     says: str
+
+
+def at(address: str) -> ObjectStore:
+    """The store at an address. A folder that is not there is refused: to examine it would be to make it."""
+    if provider_of(address) == "local" and not (folder := Settings(store=address).bucket).is_dir():
+        raise NotFound(address, f"there is no such folder: {folder.absolute()}; create it, or correct the address")
+    return store_at(address)
 
 
 def examined(store: ObjectStore) -> Iterator[Verdict]:

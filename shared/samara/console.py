@@ -20,7 +20,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from samara import admin, bundle, catalogue, costs, project
+from samara import admin, alerts, bundle, catalogue, costs, project
 from samara.app import App, build
 from samara.conformance import Verdict
 from samara.core import keys, lineage
@@ -56,15 +56,23 @@ def republish(folder: Path, running: Platform, stopped: threading.Event) -> None
             looks = {path: path.stat().st_mtime_ns for path in bundle.sources(folder)}
             if looks != seen or complaint:  # what stood in the way may be gone without any change of the project
                 seen = looks
-                for change in project.publish(project.read(folder), running.app):
+                for change in project.publish(any_project(folder), running.app):
                     err.print(f"  published {change}")
                 running.tick(running.clock())
                 complaint = ""
         except (SamaraError, OSError) as error:  # a file may be gone, or not for us to read, when we come to it
             if str(error) != complaint:
-                err.print(Text.assemble(WRONG, f" not published: {error}"))
+                err.print(Text.assemble(WRONG, f" not published: {error}"), soft_wrap=True)
             complaint = str(error)
         stopped.wait(PUBLISH_S)
+
+
+def any_project(folder: Path) -> project.Project:
+    """The project in `folder`; `NotFound` when it holds none, so that nobody waits for what never comes."""
+    found = project.read(folder)
+    if not found.contracts:
+        raise NotFound(str(folder), f"holds no {project.CONTRACTS}; name the project's folder with --project")
+    return found
 
 
 def status(app: App, settings: Settings) -> None:
@@ -76,8 +84,7 @@ def status(app: App, settings: Settings) -> None:
         datasets.add_row(Text(item.name), *map(str, counts))
     out.print(datasets)
     show_models(admin.models(app))
-    for alert in admin.sound(app, Alert, app.store.list(keys.ALERTS)):
-        out.print(Text.assemble(WRONG, f" {alert.subject}: {alert.what}: {alert.why}"))
+    show_alerts(app)
 
 
 def show_models(models: Iterable[admin.ModelStatus]) -> None:
@@ -93,13 +100,24 @@ def show_models(models: Iterable[admin.ModelStatus]) -> None:
             out.print(Text.assemble(WRONG, f" {item.problem}"))
 
 
+def show_alerts(app: App) -> None:
+    """Those that hold, newest first, each with the key of its object; and how they end."""
+    told = {key: alert for key in app.store.list(keys.ALERTS) for alert in admin.sound(app, Alert, [key])}
+    found = alerts.holding(app, told)
+    for key, alert in found.items():
+        said = f" {alerts.when(alert)}  {alert.subject}: {alert.what}: {alert.why}"
+        out.print(Text.assemble(WRONG, said, (f"  {key}", "dim")), soft_wrap=True)
+    if found:
+        out.print(alerts.WAY_OUT, style="dim", soft_wrap=True)
+
+
 def models(app: App, model: str | None) -> None:
     if model is None:
         show_models(admin.models(app))
         return
     found = admin.versions(app, model)
     if not found:
-        raise NotFound(model, "no version is registered; `samara models` lists what there is")
+        raise NotFound(model, "no version is registered; `samara status` shows runs on their way, and what failed")
     named = admin.roles(app, model)
     shown = table("version", "alias", "run", "metrics on its holdout", "champion then", "gates")
     for version in found:
@@ -155,11 +173,11 @@ def replayed(outcomes: Iterable[tuple[str, str, str]]) -> None:
 def checks(findings: Iterable[Finding]) -> bool:
     """Show each check as it is made. Whether all were fine."""
     fine = True
-    for finding in findings:
-        fine = fine and finding.fine
-        out.print(
-            Text.assemble(FINE if finding.fine else WRONG, f" {finding.subject:<10} {finding.says}"), soft_wrap=True
-        )
+    with out.status("looking"):
+        for finding in findings:
+            fine = fine and finding.fine
+            mark = FINE if finding.fine else WRONG
+            out.print(Text.assemble(mark, f" {finding.subject:<10} {finding.says}"), soft_wrap=True)
     return fine
 
 
@@ -195,8 +213,8 @@ def ask_for_training(settings: Settings, model: str, reason: str) -> None:
     path = f"/train/{keys.named(model, 'model')}"
     answer = (asked_here if settings.provider == "local" else decided_here)(settings, path, body)
     if "error" in answer:
-        raise Rejected(model, answer["error"])
-    said = f" run {answer['run']} of {model} is on its way; `samara models {model}` shows it"
+        raise refusal(model, answer["error"])
+    said = f" run {answer['run']} of {model} is on its way; `samara status` shows it"
     if answer["status"] != "submitted":
         said = (
             f" run {answer['run']} of {model} was this very plan, and {answer['status']}; change code, data or settings"
@@ -214,7 +232,7 @@ def ask_for_scores(
     path = f"/v2/models/{keys.named(model, 'model')}{which}/batch"
     answer = (asked_here if settings.provider == "local" else decided_here)(settings, path, json.dumps(wanted).encode())
     if "error" in answer:
-        raise Rejected(model, answer["error"])
+        raise refusal(model, answer["error"])
     said = f" {answer['model']} v{answer['version']} over {answer['asked_rows']:,} rows, batch {answer['batch']} of"
     out.print(Text.assemble(FINE, f"{said} {answer['dataset']}: scoring {answer['scoring']}, {answer['status']}"))
     return answer
@@ -241,6 +259,12 @@ def wait_for_scores(app: App, settings: Settings, answer: dict[str, Any], folder
     for path in admin.answers(app, scores, folder) if folder else ():
         out.print(f"  {path}")
     return True
+
+
+def refusal(model: str, why: str) -> Rejected:
+    """What a function answered, about the model; where it says itself that it is, only once."""
+    subject, _, rest = why.partition(": ")
+    return Rejected(subject, rest) if subject.split(" ")[0] == model else Rejected(model, why)
 
 
 def charges(lines: Iterable[costs.Line]) -> bool:

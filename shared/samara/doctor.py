@@ -4,14 +4,16 @@ import importlib.util
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
-from samara import app, catalogue, conformance, project
+from samara import app, captures, catalogue, conformance, project
+from samara.alerts import WAY_OUT, holding, when
 from samara.core import keys, records
 from samara.core.aliases import Aliases
 from samara.core.heads import ContractHead, Head, ModelHead
-from samara.errors import Misconfigured, NotFound, SamaraError
+from samara.errors import Misconfigured, NotFound, Rejected, SamaraError
 from samara.ports import ObjectStore
 from samara.settings import Settings
 
@@ -21,6 +23,11 @@ HEADS: dict[str, type[Head]] = {
     f"{keys.CONFIG}contracts/": ContractHead,
     f"{keys.CONFIG}models/": ModelHead,
 }
+RECORDS = (  # those that may be many come last
+    keys.RECEIPTS, keys.DATASETS, keys.QUARANTINE, keys.VALIDATIONS, keys.DECISIONS, keys.RUNS, keys.JOBS, keys.RESULTS,
+    keys.MODELS, keys.DRIFT, keys.SCORINGS, keys.SCORES, keys.ALERTS, keys.SHADOWS, keys.FEEDBACK,
+)  # fmt: skip
+PATIENCE_S = 30.0  # to look at records, at captures, and at payloads: a few ten thousand, or some ten GB
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,9 @@ def run(settings: Settings) -> Iterator[Finding]:
     whole = app.build(settings)
     yield checked("store", lambda: promises(whole.store))
     yield checked("project", lambda: published(settings))
-    yield checked("records", lambda: readable(whole))
+    yield checked("records", lambda: looked_at(RECORDS, lambda key: record(whole, key), whole))
+    yield checked("captures", lambda: looked_at([keys.CAPTURES], lambda key: capture(whole, key), whole))
+    yield checked("payloads", lambda: looked_at([keys.BLOBS], lambda key: payload(whole, key), whole))
     yield checked("heads", lambda: standing(whole))
     yield alerts(whole)
 
@@ -90,17 +99,38 @@ def published(settings: Settings) -> str:
     return f"{len(found.contracts)} contracts, {len(found.definitions)} models: {', '.join(found.definitions)}"
 
 
-def readable(whole: app.App) -> str:
-    """Reads every record that is not a capture; a broken one is named."""
+def looked_at(topics: Iterable[str], look: Callable[[str], int], whole: app.App) -> str:
+    """Looks at what is stored there, as far as time allows, and says how much that was. What is broken is named."""
+    until, count = time.monotonic() + PATIENCE_S, 0
+    for key in (key for topic in topics for key in whole.store.list(topic)):
+        if time.monotonic() > until:
+            more = "there are more; `samara why` looks at all that one of them comes from"
+            return f"{count:,} looked at, every digest as it should be; {more}"
+        with suppress(NotFound):  # gone meanwhile
+            count += look(key)
+    return f"{count:,} looked at, every digest as it should be"
+
+
+def record(whole: app.App, key: str) -> int:
+    records.read_any(whole.store.get(key).data, key)
+    return 1
+
+
+def capture(whole: app.App, key: str) -> int:
+    """How many captures the object at `key` holds, one or several."""
     count = 0
-    for topic in (keys.DATASETS, keys.VALIDATIONS, keys.DECISIONS, keys.RUNS, keys.RESULTS, keys.MODELS, keys.DRIFT):
-        for key in whole.store.list(topic):
-            try:
-                records.read_any(whole.store.get(key).data, key)
-            except NotFound:
-                continue
-            count += 1
-    return f"{count} records, every digest as it should be"
+    for named, found in captures.within(whole, key):
+        if found is None:
+            whole.store.head(key)  # `NotFound` when it is gone
+            raise Rejected(named, "altered, cut off or misplaced; its answer can no longer be walked back")
+        count += 1
+    return count
+
+
+def payload(whole: app.App, key: str) -> int:
+    if whole.digest_of(key) != keys.stem(key):
+        raise Rejected(key, "altered: its bytes do not have the digest they are named for")
+    return 1
 
 
 def standing(whole: app.App) -> str:
@@ -115,10 +145,11 @@ def standing(whole: app.App) -> str:
 
 def alerts(whole: app.App) -> Finding:
     try:
-        found = [records.Alert.read(whole.store.get(key).data, key) for key in whole.store.list(keys.ALERTS)]
+        told = {key: whole.read(records.Alert, key) for key in whole.store.list(keys.ALERTS)}
     except SamaraError as error:
         return Finding("alerts", False, str(error))
+    found = list(holding(whole, told).values())
     if not found:
         return Finding("alerts", True, "none")
-    last = found[-1]
-    return Finding("alerts", False, f"{len(found)}; for example {last.subject}: {last.what}: {last.why}")
+    newest = f"{when(found[0])}, {found[0].subject}: {found[0].what}: {found[0].why}"
+    return Finding("alerts", False, f"{len(found)}; the newest of {newest}; `samara status` shows all. {WAY_OUT}")

@@ -93,6 +93,14 @@ def test_init_leaves_out_what_no_model_can_be_asked_with(samara: Samara) -> None
     assert project.read(Path("mine")).definitions["maple"][0].features == ("height",)
 
 
+def test_doctor_makes_no_folder_to_find_it_fit(samara: Samara) -> None:
+    ended = samara("doctor", "--store", "file:no/such")
+
+    assert ended.exit_code == 1
+    assert "there is no such folder" in ended.output
+    assert not Path("no").exists()
+
+
 def test_init_without_a_file_brings_real_data(samara: Samara) -> None:
     ended = samara("init", "mine")
 

@@ -109,3 +109,23 @@ def test_what_failed_on_a_full_disk_is_published_once_there_is_space(folder: Pat
     republish(folder, whole._replace(store=store), lambda: setattr(store, "space", True))
 
     assert published(whole._replace(store=store))
+
+
+def test_a_folder_without_a_project_is_said_to_be_one_once(
+    tmp_path: Path, whole: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    republish(tmp_path, whole, lambda: None, lambda: None)
+
+    said = capsys.readouterr().err
+    assert said.count("holds no *.odcs.yaml") == 1
+    assert "name the project's folder with --project" in said
+    assert not list(whole.store.list(""))
+
+
+def test_a_project_that_comes_later_is_published(tmp_path: Path, whole: App) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+
+    republish(folder, whole, lambda: starter.create(folder, None, None))
+
+    assert published(whole)

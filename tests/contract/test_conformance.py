@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from samara.cli import main
-from samara.conformance import PREFIX, PROMISES, examined
+from samara.conformance import PREFIX, PROMISES, at, examined
 from samara.errors import Conflict, NotFound
 from samara.ports import ObjectStore, Version
 from samara.providers import store_at
@@ -165,7 +165,26 @@ def test_who_is_nobody_is_told_how_to_log_in(tmp_path: Path, address: str, way_o
 
 
 def test_a_folder_is_examined_like_any_other(doctor: Callable[[str], Result], tmp_path: Path) -> None:
+    (tmp_path / "bucket").mkdir()
+
     ended = doctor(f"file:{tmp_path}/bucket")
 
     assert ended.exit_code == 0, ended.output
-    assert not list((tmp_path / "bucket").rglob("*.json"))
+    assert not list((tmp_path / "bucket").iterdir()), "not even an empty folder is left"
+
+
+def test_what_others_have_in_a_folder_stays(tmp_path: Path) -> None:
+    theirs = tmp_path / "bucket" / PREFIX / "theirs" / "created"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"theirs")
+
+    list(examined(store_at(f"file:{tmp_path}/bucket")))
+
+    assert [path for path in (tmp_path / "bucket").rglob("*") if path.is_file()] == [theirs]
+
+
+def test_a_folder_that_is_not_there_is_refused_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=f"there is no such folder: {tmp_path}/typo/x; create it, or correct"):
+        at(f"file:{tmp_path}/typo/x")
+
+    assert not list(tmp_path.iterdir())
