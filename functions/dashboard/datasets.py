@@ -25,11 +25,22 @@ class BatchRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasonRow:
+    """Why something was refused. The first of the `examples` says that they are rows."""
+
+    code: str
+    column: str | None
+    why: str
+    rows: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class QuarantineRow:
     at: datetime | None
     source: str
     what: str
-    reasons: tuple[Reason, ...]
+    reasons: tuple[ReasonRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +53,23 @@ class DatasetPage:
 
 def dataset_page(found: DatasetFound) -> DatasetPage:
     validations = found.validations.records.values()
-    accepted = sum(part.rows for validation in validations for part in validation.parts)
+    accepted = sum(usable(validation) for validation in validations)
     return DatasetPage(
         found.dataset,
         (
             Tile(found.batches.count, "batches"),
             Tile(count(accepted), "rows accepted"),
-            Tile(count(sum(v.refused_rows for v in validations)), "rows refused"),
+            Tile(count(sum(validation.rows for validation in validations) - accepted), "rows refused"),
             Tile(found.quarantine.count, "quarantined", "bad" if found.quarantine.total else "good"),
         ),
         tuple(batch_rows(found)),
         tuple(quarantine_row(record) for _, record in found.quarantine.newest_first),
     )
+
+
+def usable(validation: Validation) -> int:
+    """The rows to train on: none of a file that was refused as a whole, whatever its good ones."""
+    return sum(part.rows for part in validation.parts) if validation.verdict == "accepted" else 0
 
 
 def batch_rows(found: DatasetFound) -> Iterator[BatchRow]:
@@ -68,7 +84,7 @@ def batch_rows(found: DatasetFound) -> Iterator[BatchRow]:
             size=size(batch.source_size),
             columns=len(batch.columns),
             verdict=batch_verdict(validation, unreadable=unreadable),
-            accepted=count(sum(part.rows for part in validation.parts)) if validation else "–",
+            accepted=count(usable(validation)) if validation else "–",
             checks=failed_checks(validation),
         )
 
@@ -96,4 +112,10 @@ def failed_checks(validation: Validation | None) -> tuple[tuple[str, str, str], 
 
 def quarantine_row(record: Quarantine) -> QuarantineRow:
     what = "the whole file" if record.whole else counted(record.row_count, "row")
-    return QuarantineRow(noted_at(record.noted), record.source_key, what, record.reasons)
+    return QuarantineRow(noted_at(record.noted), record.source_key, what, tuple(map(reason_row, record.reasons)))
+
+
+def reason_row(reason: Reason) -> ReasonRow:
+    first, *more = reason.examples or (None,)
+    named = () if first is None else (f"row{'s' if more else ''} {first}", *map(str, more))
+    return ReasonRow(reason.code, reason.column, reason.why, reason.rows, named)

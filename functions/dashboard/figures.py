@@ -148,7 +148,10 @@ def drift_figure(found: ModelFound) -> Figure:
 def drift_caption(found: ModelFound, left_out: int) -> str:
     if not found.drift.total:
         return "No window yet. Each is measured when it has closed and somebody has asked for predictions in it."
-    said = ["Population stability index of each column, per window, against what the version was trained on."]
+    said = [
+        "Colour: the population stability index of each column, per window, against what the version was trained on.",
+        "A ring: beyond a limit in model.yaml, by KS for numbers, by PSI for categories, or by what is missing.",
+    ]
     if left_out > 0:
         said.append(f"{counted(left_out, 'calmer column')} left out.")
     if found.drift.note:
@@ -170,14 +173,16 @@ def heat_cell(name: str, report: DriftReport, measured: dict[tuple[str, str], Co
 def asked(found: ModelFound) -> Figure:
     """How often predictions were asked for, counted from the keys of the captures."""
     period, counted_by = per_window([keys.prediction_of(key).hour for key in found.captures.keys])
-    more = "The newest ones only; there are more." if found.captures.cut else ""
+    earlier = len(found.captures.keys) - sum(many for _, many in counted_by)
+    newest = f", the newest {MOST_BARS} only: {counted(earlier, 'earlier request')} left out" if earlier else ""
+    more = " The newest ones only; there are more." if found.captures.cut else ""
     return Figure(
         "Prediction requests",
         plots.bars(
             [plots.Bar(name, many, f"{name}: {counted(many, 'request')}") for name, many in counted_by],
             f"Prediction requests per {period}",
         ),
-        f"Per {period}. {more}" if counted_by else f"Nobody has asked yet. POST to /v2/models/{found.model}/infer.",
+        f"Per {period}{newest}.{more}" if counted_by else f"Nobody has asked. POST to /v2/models/{found.model}/infer.",
         (period, "requests"),
         tuple((name, count(many)) for name, many in counted_by),
     )

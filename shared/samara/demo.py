@@ -8,6 +8,7 @@ the challenger becomes champion only through its gates. Nothing here is simulate
 import importlib.util
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -309,8 +310,8 @@ def closing(story: Story, out: Console, elapsed: float, *, keep: bool) -> None:
     home = story.platform.settings.home
     here = "" if home == Path.cwd() / HOME else f" --home {shown(home)}"
     samara = shown(Path(sys.executable).parent / "samara") + here
-    said = ["", "Walk predictions back to the uploaded files, every digest verified:"]
-    said += [f"  {samara} why {month.prediction}" for month in story.months[1:2] + story.months[2:][-1:]]
+    said = [f"  {samara} why {month.prediction}" for month in story.months[1:2] + story.months[2:][-1:]]
+    said = ["", *(["Walk predictions back to the uploaded files, every digest verified:"] if said else []), *said]
     said += ["Look around:", *(f"  {samara} {verb}" for verb in ("status", f"models {model}", f"rollback {model}"))]
     if keep:
         said += [f"Dashboard (Ctrl-C ends it):  {story.platform.url}/models/{model}"]
@@ -322,8 +323,9 @@ def closing(story: Story, out: Console, elapsed: float, *, keep: bool) -> None:
 
 
 def saved(story: Story, path: Path) -> Path:
-    """The model's page as a file, for when nobody stays to serve it."""
-    path.write_bytes(httpx.get(f"{story.platform.url}/models/{story.definition.model}", timeout=30).content)
+    """The model's page as a file, for when nobody stays to serve it: without the links to pages beside it."""
+    page = httpx.get(f"{story.platform.url}/models/{story.definition.model}", timeout=30).text
+    path.write_text(re.sub(r'(<a\b[^>]*?) href="/[^"]*"', r"\1", page), "utf-8")
     return path
 
 
