@@ -11,7 +11,8 @@ with: float32, NaN where missing, for numbers and booleans; text, empty where mi
 the contract types them; the target is never missing. `parameters` are those of the definition. It returns
 
 - a fitted scikit-learn estimator or pipeline, which Samara exports to ONNX with one input for each feature (fit
-  it on `table.select(features)` so that columns can be named, or on an array of the columns in that order), or
+  it on `table.select(features)` so that columns can be named, or on an array of the columns in that order, and on
+  the target as it is, text too), or
 - any object with `.onnx`, the bytes of a model as `samara.scoring` describes them, and `.predict(table)`, which
   gives what the framework itself says: the probabilities [rows, classes] or the predictions [rows].
 
@@ -60,6 +61,7 @@ PACKAGES = ("numpy", "onnx", "onnxruntime", "pyarrow", "scikit-learn", "skl2onnx
 MOST_COMPARED = 50_000  # rows on which framework and graph are compared
 LARGEST_FILE = 4 << 30  # bytes that the training code may write into one file
 LONGEST_WHY = 2_000
+MOST_NAMED = 10  # classes that a complaint names
 
 
 class ArrowTables:
@@ -106,6 +108,7 @@ def trained(ask: Ask, work: Path) -> Outcome:
         model = made(fitted, table, ask)
         loaded = loading.session(model)
         said = scoring.answers(loaded, holdout, ask.task)
+        of_the_target(said.classes, table, ask)
         parity = compared(fitted, said, holdout, ask, work)
     metrics = {name: value for name, value in measured(said, holdout, ask).items() if np.isfinite(value)}
     if ask.metric not in metrics:
@@ -189,7 +192,7 @@ def failed(what: str, error: BaseException, work: Path) -> Rejected:
 
 def made(fitted: Any, table: Any, ask: Ask) -> bytes:
     """The model in ONNX, with the names of its classes in its metadata."""
-    if isinstance(getattr(fitted, "onnx", None), bytes) and callable(getattr(fitted, "predict", None)):
+    if brings_its_graph(fitted):
         return bytes(fitted.onnx)
     if not isinstance(fitted, BaseEstimator):
         why = (
@@ -206,6 +209,10 @@ def made(fitted: Any, table: Any, ask: Ask) -> bytes:
         why = f"returned {article(fitted)}, which is no regressor; the definition's task is regression"
         raise Rejected(ask.entry, why, code="wrong_task")
     return exported(fitted, table, ask)
+
+
+def brings_its_graph(fitted: Any) -> bool:
+    return isinstance(getattr(fitted, "onnx", None), bytes) and callable(getattr(fitted, "predict", None))
 
 
 def article(value: Any) -> str:
@@ -293,20 +300,47 @@ def lenient_booleans() -> Iterator[None]:
         container.make_node = original
 
 
+def of_the_target(classes: Sequence[int | str], table: Any, ask: Ask) -> None:
+    """Refuse a model with classes that no training row has in place of some that these have: it was fitted on something
+    else than the target. Who knows all of them may know more, and a rare one may be unknown.
+
+    The classes of an ensemble are those of its members, who know them from rows of their own.
+    """
+    if not classes or ask.ensemble:
+        return
+    distinct = table.group_by(ask.target).aggregate([])
+    there = sorted(scoring.truth(distinct, ask.target, ask.task).tolist())
+    if not (set(classes) <= set(there) or set(classes) >= set(there)):
+        why = f"answers with the classes {few(classes)}; {ask.target} has {few(there)}: fit on the target as it is"
+        raise Rejected(ask.entry, why, code="other_classes")
+
+
+def few(classes: Sequence[int | str]) -> str:
+    """The first of them, text in quotes.
+
+    >>> few([0, 1]), few(["0", "1"]), few(range(1000))
+    ('0, 1', "'0', '1'", '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …')
+    """
+    first = ", ".join(map(repr, classes[:MOST_NAMED]))
+    return f"{first}, …" if len(classes) > MOST_NAMED else first
+
+
 def compared(fitted: Any, said: scoring.Answers, holdout: Any, ask: Ask, work: Path) -> Parity:
     """How far the graph strays from the framework. Labels may differ only where two classes are nearly equal."""
     rows = holdout.slice(0, MOST_COMPARED)
     scores = said.scores[: rows.num_rows]
     try:
-        framework = framework_scores(fitted, rows, ask)
+        framework = framework_answers(fitted, rows, ask)
     except (Exception, SystemExit) as error:  # whatever the predict of the user's model does
         raise failed("asking the trained model failed", error, work) from error
-    if framework.shape != scores.shape:
-        why = f"the framework answers with shape {framework.shape}, the exported model with {scores.shape}"
+    if framework.scores.shape != scores.shape:
+        why = f"the framework answers with shape {framework.scores.shape}, the exported model with {scores.shape}"
         raise Rejected(ask.entry, why, code="bad_signature")
-    unit = largest(framework) if ask.task == "regression" else 1.0
-    difference = float(np.max(np.abs(framework - scores), initial=0.0)) / unit
+    unit = largest(framework.scores) if ask.task == "regression" else 1.0
+    difference = float(np.max(np.abs(framework.scores - scores), initial=0.0)) / unit
     agreed = difference <= ask.tolerance and labels_follow(said, rows.num_rows, ask.tolerance)
+    if agreed and framework.labels is not None:
+        nothing_lost(said, framework.labels, ask)
     return Parity(
         rows=rows.num_rows,
         largest_difference=difference if np.isfinite(difference) else float(np.finfo(np.float64).max),
@@ -335,15 +369,29 @@ def labels_follow(said: scoring.Answers, rows: int, tolerance: float) -> bool:
     return bool(np.all(given >= scores.max(axis=1, initial=0.0) - 2 * tolerance))
 
 
-def framework_scores(fitted: Any, rows: Any, ask: Ask) -> NDArray[Any]:
-    """What the framework itself says: probabilities, or predictions."""
+def nothing_lost(said: scoring.Answers, labels: NDArray[Any], ask: Ask) -> None:
+    """Refuse a graph with other labels than `predict` gives, but for rows where two classes are nearly equal."""
+    rows = len(labels)
+    second, best = np.sort(said.scores[:rows], axis=1)[:, -2:].T
+    assert said.labels is not None  # noqa: S101  # or there were no probabilities
+    other = (labels != said.labels[:rows]) & (best - second > 2 * ask.tolerance)
+    if other.any():
+        why = f"the exported graph answers {other.sum():,} of {rows:,} rows with another label than predict does"
+        lost = "the export loses what predict does beyond naming the most probable class, as with a tuned threshold"
+        way_out = "return the estimator inside, whose labels follow from its probabilities"
+        raise Rejected(ask.entry, f"{why}: {lost}; {way_out}", code="other_labels")
+
+
+def framework_answers(fitted: Any, rows: Any, ask: Ask) -> scoring.Answers:
+    """What the framework itself says, with labels where it is scikit-learn, whose `predict` gives them."""
     if not isinstance(fitted, BaseEstimator):
-        return np.asarray(fitted.predict(rows), dtype=np.float64)
+        return scoring.Answers(None, np.asarray(fitted.predict(rows), dtype=np.float64))
     names = getattr(fitted, "feature_names_in_", None)
     given = rows.select(list(names)) if names is not None else array(rows.select(list(ask.features)))
-    answer = fitted.predict_proba(given) if ask.task == "classification" else fitted.predict(given)
-    scores = np.asarray(answer, dtype=np.float64)
-    return scores if ask.task == "classification" else scores.reshape(-1)
+    if ask.task == "regression":
+        return scoring.Answers(None, np.asarray(fitted.predict(given), dtype=np.float64).reshape(-1))
+    labels = None if brings_its_graph(fitted) else np.asarray(fitted.predict(given), dtype=object).reshape(-1)
+    return scoring.Answers(labels, np.asarray(fitted.predict_proba(given), dtype=np.float64))
 
 
 def array(rows: Any) -> NDArray[Any]:

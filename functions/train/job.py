@@ -83,6 +83,7 @@ Fit = Callable[[Path, float], Ended]
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # by way of every `finally`
     log_to_stderr()
     here = settings.from_environment()
     train = catalogue.named(catalogue.load(here.catalogue), "train")
@@ -97,7 +98,8 @@ def run(run_key: str, app: App, fit: Fit | None = None) -> Result:
     planned = app.read(Run, run_key)
     definition = parse(app.blob(planned.plan.definition), run_key)
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="samara-train-") as folder:
+    # a process that the training left behind may write on while the folder is removed
+    with tempfile.TemporaryDirectory(prefix="samara-train-", ignore_cleanup_errors=True) as folder:
         work = Path(folder).resolve()
         ended, said = attempted(planned.plan, definition, work, app, fit or in_child)
         result = Result(

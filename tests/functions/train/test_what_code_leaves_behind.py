@@ -2,6 +2,11 @@
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from functions.train import job
+from samara.app import App
 from samara.core.records import Result
+from samara.core.sealed import Maker
 from samara.errors import Rejected
+from samara.providers.local import LocalStore
+from samara.providers.memory import MemoryJobs
+from samara.settings import Settings
 from tests.bench import LOGISTIC, Bench, coins, in_process
 
 OUTCOME: dict[str, Any] = {
@@ -81,3 +91,49 @@ def test_batches_of_a_contract_that_has_changed_are_said_to_be(bench: Bench, cha
     assert result.status == "failed"
     assert f"real: column serial: {words}" in result.why
     assert "set train.batches" in result.why
+
+
+def test_a_process_that_still_writes_into_the_folder_spoils_no_finished_training(bench: Bench) -> None:
+    bench.publish()
+    bench.accept()
+    left: list[subprocess.Popen[bytes]] = []
+
+    def fit(work: Path, time_limit_s: float) -> job.Ended:
+        endless = "while :; do : > one; : > another; : > third; done"
+        left.extend(
+            subprocess.Popen(["/bin/sh", "-c", endless], cwd=work, stderr=subprocess.DEVNULL, start_new_session=True)
+            for _ in range(2)
+        )
+        return in_process(work, time_limit_s)
+
+    try:
+        result = job.run(bench.asked_run(), bench.whole, fit)
+    finally:
+        for process in left:
+            process.kill()
+            process.wait()
+
+    assert result.status == "succeeded", result.why
+
+
+def test_a_job_that_is_asked_to_end_takes_its_data_and_the_training_along(tmp_path: Path) -> None:
+    home, temporary, pid = tmp_path / "home", tmp_path / "temporary", tmp_path / "pid"
+    temporary.mkdir()
+    bench = Bench(App(LocalStore(Settings(home=home).bucket), MemoryJobs(), Maker(function="test", code="0" * 64)))
+    bench.publish(f"import os, time\nopen({str(pid)!r}, 'w').write(f'{{os.getpid()}}\\n')\ntime.sleep(3600)")
+    bench.accept()
+    environment = {**os.environ, **Settings(home=home).environment(), "TMPDIR": str(temporary)}
+
+    command = [sys.executable, "-P", "-m", "functions.train.job", bench.asked_run()]
+    with subprocess.Popen(command, env=environment) as started:
+        while not (pid.exists() and pid.read_text().endswith("\n")):
+            assert started.poll() is None
+            time.sleep(0.05)
+        assert list(temporary.iterdir())
+        started.terminate()
+        code = started.wait(60)
+
+    assert code == 128 + signal.SIGTERM
+    assert not list(temporary.iterdir())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
