@@ -11,9 +11,11 @@ Delivered twice, it finds its receipt and does nothing; killed before that, it w
 The upload stays where it is.
 """
 
+import errno
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ from samara.events import ObjectCreated
 from samara.ports import Meta, Version
 
 UNNAMED = "unnamed"  # where uploads are quarantined whose key names no dataset
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last for one file, whatever else is on the disk
 
 
 def run(event: ObjectCreated, app: App) -> Receipt | None:
@@ -132,13 +135,13 @@ def safe_dataset(key: str) -> str:
 def read(delivery: Delivery, app: App) -> Upload:
     """The file, read once in bounded memory, its parts kept on the way."""
     upload = Upload()
-    with app.store.open(delivery.key) as file, ExitStack() as stack:
+    with app.store.open(delivery.key) as file:
         source = Measured(file)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="samara-")))
         try:
-            upload.format, blocks = opened(delivery.key, source, folder, stack)
-            keep_parts(upload, blocks, folder, stack, app)
-            parts.refuse_mostly_refused(upload.rows, upload.refused, LIMITS)
+            with temporary_folder(source) as folder, ExitStack() as stack:
+                upload.format, blocks = opened(delivery, source, folder, stack)
+                keep_parts(upload, blocks, folder, stack, app)
+                parts.refuse_mostly_refused(upload.rows, upload.refused, LIMITS)
         except Unfit as unfit:
             upload.reasons = tuple(dict.fromkeys((*unfit.reasons, *upload.refused.reasons)))
         source.drain()
@@ -148,19 +151,44 @@ def read(delivery: Delivery, app: App) -> Upload:
     return upload
 
 
-def opened(key: str, source: Measured, folder: Path, stack: ExitStack) -> tuple[str, Iterator[Block]]:
+@contextmanager
+def temporary_folder(source: Measured) -> Iterator[Path]:
+    """A folder for a while. What finds no room there makes the upload `Unfit`, unless it is others who fill the disk.
+
+    A store says `Unavailable` when it is the bucket that has no room, which no upload is to blame for.
+    """
+    with tempfile.TemporaryDirectory(prefix="samara-") as name:
+        folder = Path(name)
+        try:
+            yield folder
+        except OSError as error:
+            if source.failure is not None or error.errno not in NO_ROOM:
+                raise
+            taken = sum(path.stat().st_size for path in folder.iterdir())
+            if error.errno != errno.EFBIG and taken < LIMITS.disk_share * shutil.disk_usage(folder).total:
+                raise Unavailable(name, "the disk is full of other files; make room") from error
+            raise no_room() from error
+
+
+def no_room() -> Unfit:
+    return Unfit("file", "takes more disk to read than there is for temporary files; split it", code="too_large")
+
+
+def opened(delivery: Delivery, source: Measured, folder: Path, stack: ExitStack) -> tuple[str, Iterator[Block]]:
     """The format of the file and its rows, block by block, while `stack` is open."""
     stream = Exact(source)
     spool = stack.enter_context((folder / "spool").open("w+b"))  # for what must be read more than once
     head = stream.peek(formats.HEAD)
     if formats.is_parquet(head):
+        if delivery.meta.size > shutil.disk_usage(folder).total > 0:  # none, where a file system does not say
+            raise no_room()
         while piece := stream.read(MB):
             spool.write(piece)
         blocks = stack.enter_context(closing(parquet_rows.blocks(spool, source.size, LIMITS)))
         return formats.Format.PARQUET, blocks
     packing = formats.packing(head)
     plain = text(stream, source, packing, LIMITS)
-    kind = formats.of_text(plain.peek(formats.HEAD), key)
+    kind = formats.of_text(plain.peek(formats.HEAD), delivery.key)
     rows = csv_rows.blocks(plain, LIMITS) if kind is formats.Format.CSV else json_rows.blocks(plain, spool, LIMITS)
     return formats.described(kind, packing), rows
 

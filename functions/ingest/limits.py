@@ -20,6 +20,7 @@ class Limits:
     cells: int = 2_000_000_000  # absent values cost nothing in a file, but each costs time and a place here
     depth: int = 32  # of a nested JSON value, as people write them
     row_groups: int = 10_000  # of a Parquet file; more are a mistake of its writer
+    disk_share: float = 0.5  # of the disk for temporary files; who takes less of a full one is not why it is full
     memory: int = 512 * MB  # to read a Parquet file with: its pages, and texts inside them, may claim to be any size
     footer: int = 32 * MB  # of a Parquet file: it is decoded whole before anything can be checked
     refused_share: float = 0.5  # beyond it the file is not what its sender thinks, and none of it is taken
