@@ -7,7 +7,8 @@ Writes    results/{model}/{run}.json for a job that died without one, which wake
      and  alerts/… for what only a person can mend
 Returns   the wakes it asks the platform for
 
-Delivered twice, it asks twice, and whoever is woken finds the work done. With nothing to mend it only lists.
+Delivered twice, it asks twice, and whoever is woken finds the work done. With nothing to mend it lists, and asks of
+about a thousand uploads whether they have been replaced: of many more, each has its turn within some ticks.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,7 @@ from samara.errors import NotFound, Rejected
 from samara.events import Tick, Wake
 from samara.ports import JobStatus
 
+AT_ONCE = 1_000  # uploads asked for at one tick, each of which takes a request: in all a twentieth of the time there is
 NEWEST_DECISIONS = 50  # about windows of a model: older ones have long led to their run
 ALIVE = (JobStatus.QUEUED, JobStatus.RUNNING)
 ENDED = "the batch service says {}, and there is no result; the job's log says more"
@@ -33,7 +35,8 @@ LOST_FOR_GOOD_S = 3600.0  # a job nobody knows of, beyond its time limit, before
 
 def run(event: Tick, app: App) -> list[Wake]:
     definitions = list(defined(app, event.at))
-    landed = {key: receipt for key in app.store.list(keys.LANDING) if (receipt := expected_receipt(app, key))}
+    uploads = rules.taking_turns(app.store.list(keys.LANDING), event.at, AT_ONCE)
+    landed = {key: receipt for key in uploads if (receipt := expected_receipt(app, key))}
     batches, validations = list(app.store.list(keys.DATASETS)), list(app.store.list(keys.VALIDATIONS))
     decisions, results = list(app.store.list(keys.DECISIONS)), list(app.store.list(keys.RESULTS))
     reports, scorings = app.store.list(keys.DRIFT), app.store.list(keys.SCORINGS)

@@ -5,12 +5,26 @@ invocation that finds its work done; a rule that is missing loses somebody's upl
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from zlib import crc32
 
 from samara.core import keys
 from samara.core.aliases import Aliases
 from samara.core.definition import Definition
 from samara.core.records import ModelVersion
 from samara.events import Wake
+
+
+def taking_turns(uploads: Iterable[str], at: datetime, most: int) -> list[str]:
+    """The uploads whose turn it is in this minute, all of them unless they are more than about `most`.
+
+    An upload's name alone says when its turn is, so it is not missed while others come and go. How many turns there
+    are is a power of two: ticks an odd number of minutes apart, be it one or fifteen, come to each of them.
+    """
+    found = list(uploads)
+    turns = 1 << (max(0, len(found) - 1) // most).bit_length()
+    turn = int(at.timestamp()) // 60 % turns
+    return [key for key in found if crc32(key.encode()) % turns == turn]
 
 
 def unread(receipts: Mapping[str, str], existing: frozenset[str]) -> Iterator[Wake]:

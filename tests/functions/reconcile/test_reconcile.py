@@ -6,8 +6,12 @@ from typing import Any, Literal
 
 import pytest
 
+from functions.catalogue import CATALOGUE
+from functions.reconcile import handler
 from functions.reconcile.handler import LOST_FOR_GOOD_S, NEWEST_DECISIONS, run
+from functions.reconcile.rules import taking_turns
 from samara.app import App
+from samara.catalogue import named
 from samara.core import aliases, keys
 from samara.core.aliases import Aliases
 from samara.core.digests import digest
@@ -30,9 +34,10 @@ from samara.core.records import (
     Submission,
     Validation,
 )
+from samara.core.sealed import Maker
 from samara.core.windows import Window
 from samara.events import Tick, Wake
-from samara.ports import Job, JobStatus
+from samara.ports import Job, JobStatus, Meta
 from samara.providers.memory import MemoryJobs, MemoryStore
 from tests.conftest import NOON
 
@@ -140,6 +145,51 @@ def test_an_upload_with_a_receipt_is_left_alone_until_it_is_replaced(app: App, w
 
     assert before == []
     assert run(Tick(NOON), app) == [Wake("ingest", key)]
+
+
+class Counting(MemoryStore):
+    """A bucket that counts how often it is asked which write of an object it holds."""
+
+    asked = 0
+
+    def head(self, key: str) -> Meta:
+        self.asked += 1
+        return super().head(key)
+
+
+@pytest.mark.parametrize("minutes", [1, 15], ids=["on a laptop", "in a cloud"])
+def test_among_many_uploads_few_are_asked_for_at_each_tick_and_a_lost_one_is_found_all_the_same(
+    minutes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "AT_ONCE", 100)
+    store = Counting()
+    whole = App(store, MemoryJobs(), Maker(function="test", code="0" * 64))
+    for number in range(800):
+        key = f"landing/flights/{number}.csv"
+        version = store.create(key, b"a\n1\n")
+        whole.write(keys.Landed(key).receipt(version), Receipt(made_by=whole.maker, source_key=key, outcome="batch"))
+    store.replace("landing/flights/7.csv", b"a\n2\n", version)
+
+    wakes, asked = [], []
+    for tick in range(8):
+        store.asked = 0
+        wakes += run(Tick(NOON + tick * timedelta(minutes=minutes)), whole.acting_as(named(CATALOGUE, "reconcile")))
+        asked.append(store.asked)
+
+    assert wakes == [Wake("ingest", "landing/flights/7.csv")]
+    assert sum(asked) == 800, "each of them once"
+    assert max(asked) < 150, "about as many as it should at once"
+
+
+def test_uploads_that_come_and_go_delay_no_other_ones_turn() -> None:
+    steady = [f"landing/flights/{number}.csv" for number in range(900)]
+
+    seen = set[str]()
+    for minute in range(16):
+        newer = [f"landing/faults/{number}.csv" for number in range(minute)]
+        seen.update(taking_turns(newer + steady, NOON + timedelta(minutes=minute), 60))
+
+    assert seen.issuperset(steady)
 
 
 def test_a_batch_without_a_validation_is_validated(app: App, whole: App) -> None:
