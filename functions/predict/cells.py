@@ -8,7 +8,7 @@ its patterns are not looked at: they are written for RE2, and `re` may take for 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from math import isfinite
+from math import isfinite, ulp
 from operator import ge, gt, le, lt
 from types import NoneType
 from typing import Any, NamedTuple
@@ -249,7 +249,7 @@ def broken_rule(value: Any, column: Column) -> str:
         limit: Any = instant(str(bound)) if column.type == "timestamp" else bound
         if not holds(value, limit):
             return f"not {words} {bound}, as the contract promises"
-    if column.multiple_of is not None and uneven(value / column.multiple_of):
+    if column.multiple_of is not None and uneven(value, column.multiple_of, column.type):
         return f"no multiple of {in_full(column.multiple_of)}, as the contract promises"
     if column.min_length is not None and len(value) < column.min_length:
         return f"not at least {column.min_length} letters long, as the contract promises"
@@ -258,9 +258,12 @@ def broken_rule(value: Any, column: Column) -> str:
     return ""
 
 
-def uneven(ratio: float) -> bool:
-    """Whether a ratio is not whole, as far as floats can tell: by what `validate` tells it."""
-    return isfinite(ratio) and abs(ratio - round(ratio)) > 1e-9 * max(1.0, abs(ratio))
+def uneven(value: float, multiple: float, kind: Type) -> bool:
+    """Whether a number is no multiple, told as `validate` tells it: of integers exactly, else as far as floats can."""
+    if kind == "integer" and multiple == int(multiple):
+        return value % int(multiple) != 0
+    ratio = abs(value / multiple)
+    return isfinite(ratio) and abs(ratio - round(ratio)) > max(1e-9, 4 * ulp(ratio))
 
 
 def unseen(value: Any, column: Column) -> Flag | None:

@@ -13,36 +13,71 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 class Seen:
-    """The keys met so far, by their fingerprints, in sorted runs that double in length."""
+    """The values of one key met so far, by their fingerprints, in sorted runs that double in length."""
 
     def __init__(self) -> None:
         self.runs: list[Hashes] = []
 
-    def repeats(self, columns: Sequence[Any], eligible: Mask) -> Mask:
-        """The rows whose key was met before, here or in earlier calls. Only `eligible` rows count as met.
-
-        A key with a null in it repeats nothing, as in SQL.
-        """
-        complete = np.logical_and.reduce([pc.is_valid(c).to_numpy(zero_copy_only=False) for c in columns])
-        marks = fingerprints(columns)
+    def knows(self, marks: Hashes) -> Mask:
         known = np.zeros(marks.size, dtype=np.bool_)
         for run in self.runs:
             places = np.searchsorted(run, marks).clip(max=run.size - 1)
             known |= run[places] == marks
-        rows = np.flatnonzero(complete & eligible & ~known)
-        fresh, first = np.unique(marks[rows], return_index=True)
-        again = known.copy()
-        again[np.delete(rows, first)] = True
-        self._remember(fresh)
-        repeated: Mask = again & complete
-        return repeated
+        return known
 
-    def _remember(self, fresh: Hashes) -> None:
+    def remember(self, fresh: Hashes) -> None:
+        """Add fingerprints that are all different, and none of them known."""
         if fresh.size:
-            self.runs.append(fresh)
+            self.runs.append(np.sort(fresh))
         while len(self.runs) > 1 and self.runs[-1].size * 2 > self.runs[-2].size:
             last = self.runs.pop()
             self.runs[-1] = np.sort(np.concatenate([self.runs[-1], last]), kind="stable")
+
+
+def repeats(seen: Sequence[Seen], keys: Sequence[Sequence[Any]], eligible: Mask) -> list[Mask]:
+    """For each of the keys, given by its columns, the rows that repeat a row before, in this call or an earlier one.
+
+    Only `eligible` rows repeat and are repeated, and a row that repeats one key holds none of the others. A key with
+    a null in it repeats nothing, as in SQL.
+    """
+    marks = [fingerprints(columns) for columns in keys]
+    whole = [eligible & complete(columns) for columns in keys]
+    known = [there & one.knows(found) for one, found, there in zip(seen, marks, whole, strict=True)]
+    again = [before | later(found, there) for before, found, there in zip(known, marks, whole, strict=True)]
+    if len(keys) > 1 and any(mask.any() for mask in again):
+        again = in_turn(known, marks, whole, again)
+    stays = ~np.logical_or.reduce([~eligible, *again])
+    for one, found, there in zip(seen, marks, whole, strict=True):
+        one.remember(found[there & stays])
+    return again
+
+
+def complete(columns: Sequence[Any]) -> Mask:
+    there: Mask = np.logical_and.reduce([pc.is_valid(c).to_numpy(zero_copy_only=False) for c in columns])
+    return there
+
+
+def later(marks: Hashes, whole: Mask) -> Mask:
+    """The rows but the first of those that share a mark."""
+    found = whole.copy()
+    rows = np.flatnonzero(whole)
+    found[rows[np.unique(marks[rows], return_index=True)[1]]] = False
+    return found
+
+
+def in_turn(known: list[Mask], marks: list[Hashes], whole: list[Mask], suspects: list[Mask]) -> list[Mask]:
+    """What repeats, row by row: of several keys, whether a row holds its own depends on all rows before it."""
+    again = [mask.copy() for mask in known]
+    held: list[set[int]] = [set() for _ in marks]
+    shared = [there & np.isin(mark, mark[mask]) for mark, there, mask in zip(marks, whole, suspects, strict=True)]
+    for row in np.flatnonzero(np.logical_or.reduce(shared)):
+        own = [(number, int(mark[row])) for number, mark in enumerate(marks) if whole[number][row]]
+        for number, mark in own:
+            again[number][row] |= mark in held[number]
+        if not any(mask[row] for mask in again):
+            for number, mark in own:
+                held[number].add(mark)
+    return again
 
 
 def fingerprints(columns: Sequence[Any]) -> Hashes:

@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from functions.validate.profiled import profiled
-from functions.validate.repeated import Seen
+from functions.validate.repeated import Seen, repeats
 from functions.validate.typed import ARROW, Mask, Typed, mask, typed, whole
-from samara.core.contract import Bound, Column, Contract, Rule
+from samara.core.contract import Column, Contract, Rule
 from samara.core.profile import Profile, merge
 from samara.errors import Rejected
 
@@ -69,10 +71,10 @@ class Judge:
         columns = {column.name: typed(column_of(rows, column), column) for column in self.contract.columns}
         broken = [(p, m) for c in self.contract.columns for p, m in violations(c, columns[c.name]) if m.any()]
         good = ~np.logical_or.reduce([np.zeros(rows.num_rows, dtype=np.bool_), *(m for _, m in broken)])
-        for key, seen in self._keys.items():
-            again = seen.repeats([columns[name].values for name in key], good)
-            good &= ~again
-            broken += [(unique(key), again)] if again.any() else []
+        keys = [[columns[name].values for name in key] for key in self._keys]
+        repeated = repeats(list(self._keys.values()), keys, good)
+        broken += [(unique(key), again) for key, again in zip(self._keys, repeated, strict=True) if again.any()]
+        good = ~np.logical_or.reduce([~good, *repeated])
         for promise, where in broken:
             self.promises[promise].add(where, self.rows)
         accepted = pa.RecordBatch.from_arrays([c.values for c in columns.values()], schema=self.schema)
@@ -98,7 +100,8 @@ class Judge:
                     self.measured[rule] += int(invalid(columns[0], rule, kind).sum())
                 case "duplicateValues":
                     everyone = np.ones(accepted.num_rows, dtype=np.bool_)
-                    self.measured[rule] += int(self._counted[rule].repeats(columns, everyone).sum())
+                    (again,) = repeats([self._counted[rule]], [columns], everyone)
+                    self.measured[rule] += int(again.sum())
 
 
 def runnable(contract: Contract) -> None:
@@ -171,28 +174,35 @@ def violations(column: Column, found: Typed) -> Iterator[tuple[Promise, Mask]]:
 
 def outside(column: Column, values: Any) -> Mask:
     found = np.zeros(len(values), dtype=np.bool_)
-    for wrong, bound in (
-        (pc.less, column.minimum),
-        (pc.greater, column.maximum),
-        (pc.less_equal, column.above),
-        (pc.greater_equal, column.below),
+    for wrong, bound, rounded in (
+        (pc.less, column.minimum, ceil),
+        (pc.greater, column.maximum, floor),
+        (pc.less_equal, column.above, floor),
+        (pc.greater_equal, column.below, ceil),
     ):
-        if bound is not None:
-            found |= mask(wrong(values, scalar(bound, column)))
+        if isinstance(bound, (int, float)) and column.type == "integer":
+            found |= mask(wrong(values, whole_number(rounded(bound))))
+        elif bound is not None:
+            found |= mask(wrong(values, pa.scalar(bound, ARROW[column.type])))
     return found
 
 
-def scalar(bound: Bound, column: Column) -> Any:
-    if column.type == "integer" and (isinstance(bound, float) or not -(2**63) <= int(bound) < 2**63):  # type: ignore[arg-type]  # an integer column's bound is a number
-        return pa.scalar(float(bound), pa.float64())  # type: ignore[arg-type]  # the same
-    return pa.scalar(bound, ARROW[column.type])
+def whole_number(bound: int) -> Any:
+    """A bound that 64-bit integers are compared with exactly, even if it is beyond them."""
+    return pa.scalar(bound, pa.int64()) if -(2**63) <= bound < 2**63 else pa.scalar(Decimal(bound))
 
 
 def uneven(column: Column, values: Any) -> Mask:
-    """Values that are no multiple, as far as floats can tell."""
-    ratios = pc.fill_null(pc.cast(values, pa.float64(), safe=False), 0.0).to_numpy(zero_copy_only=False)
-    ratios = ratios / column.multiple_of
-    far: Mask = np.abs(ratios - np.round(ratios)) > 1e-9 * np.maximum(1.0, np.abs(ratios))
+    """Values that are no multiple: of integers exactly, of other numbers as far as floats can tell."""
+    multiple = column.multiple_of or 1.0
+    present = pc.fill_null(values, 0)
+    if column.type == "integer" and multiple.is_integer():
+        sizes = np.abs(present.to_numpy(zero_copy_only=False)).view(np.uint64)  # unsigned holds −2⁶³ without its sign
+        rest: Mask = sizes % np.uint64(multiple) != 0
+        return rest
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratios = np.abs(pc.cast(present, pa.float64(), safe=False).to_numpy(zero_copy_only=False) / multiple)
+        far: Mask = np.abs(ratios - np.round(ratios)) > np.maximum(1e-9, 4 * np.spacing(ratios))
     return far
 
 

@@ -223,6 +223,46 @@ MISTAKES = {
         "outside the years 1 to 9999",
     ),
     "a truth value in words": (TABLE + "      - {name: a, logicalType: date, required: 'yes'}", "true or false"),
+    "a pattern of numbers": (
+        TABLE
+        + "      - {name: a, logicalType: integer,"
+        + " quality: [{metric: invalidValues, mustBe: 0, arguments: {pattern: '[0-9]+'}}]}",
+        "arguments.pattern: is about text, and integer values are none",
+    ),
+    "a pattern of days, with a tolerance": (
+        TABLE
+        + "      - {name: a, logicalType: date,"
+        + " quality: [{metric: invalidValues, mustBeLessThan: 9, arguments: {pattern: '2013.*'}}]}",
+        "arguments.pattern: is about text, and date values are none",
+    ),
+    "a value beyond every number": (
+        TABLE + f"      - {{name: a, logicalType: number, enum: [{{value: {'9' * 400}}}]}}",
+        "is no number",
+    ),
+    "a value that is a set": (
+        TABLE + "      - {name: a, logicalType: string, enum: [{value: !!set {x}}]}",
+        "values are text, finite numbers, true, false or null",
+    ),
+    "a length beyond every count": (
+        TABLE + f"      - {{name: a, logicalType: string, logicalTypeOptions: {{maxLength: {2**63}}}}}",
+        "beyond 64 bits",
+    ),
+    "a multiple that a float would change": (
+        TABLE + f"      - {{name: a, logicalType: integer, logicalTypeOptions: {{multipleOf: {2**53 + 1}}}}}",
+        "more digits than a float can hold",
+    ),
+    "half of a letter": (
+        TABLE + '      - {name: a, logicalType: string, enum: [{value: "\\ud800"}]}',
+        "in line 8: holds half of a letter",
+    ),
+    "half of a letter in a pattern": (
+        TABLE + '      - {name: a, logicalType: string, logicalTypeOptions: {pattern: "\\udc00"}}',
+        "half of a letter",
+    ),
+    "a key twice": (
+        TABLE + "      - name: a\n        logicalType: string\n        quality: []\n        'quality': []",
+        "in line 11: the key 'quality' is written twice; keep one",
+    ),
     "tabs": ("\tkind: x", "not YAML in line 1"),
     "anchors that explode": ("a: &a [x]\nb: [*a, *a]", "aliases"),
 }
@@ -328,6 +368,32 @@ def test_a_default_is_a_custom_property_of_the_columns_type() -> None:
 def test_a_default_that_the_column_itself_would_refuse_is_refused(lines: tuple[str, ...], words: str) -> None:
     with pytest.raises(Rejected, match=re.escape(words)):
         described(*lines)
+
+
+def test_of_a_number_the_contract_means_what_a_float_holds_of_it_as_in_the_data() -> None:
+    big = 2**53 + 1
+    number = described(
+        "logicalType: number",
+        f"logicalTypeOptions: {{minimum: 5, maximum: {big}}}",
+        f"enum: [{{value: 7}}, {{value: {big}}}]",
+        DEFAULT.format(big),
+    )
+    integer = described("logicalType: integer", f"enum: [{{value: {big}}}]")
+
+    assert repr((number.minimum, number.maximum)) == "(5, 9007199254740992.0)", "small ones stay as they are written"
+    assert repr((number.valid_values, number.default)) == "(((7, 9007199254740992.0),), 9007199254740992.0)"
+    assert integer.valid_values == ((big,),)
+
+
+def test_a_rule_that_is_written_twice_is_one_rule() -> None:
+    rule = "{{metric: rowCount, mustBeLessThan: 4, dimension: {}}}"
+    text = TABLE + "      - {name: a, logicalType: date}\n    quality: [%s, %s]"
+
+    assert len(parse((text % (rule.format("completeness"), rule.format("timeliness"))).encode()).rules) == 1
+
+
+def test_a_letter_that_is_escaped_in_two_halves_as_in_json_is_one_letter() -> None:
+    assert described("logicalType: string", r'enum: [{value: "\ud83c\udf41"}]').valid_values == (("🍁",),)
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,17 @@ def test_what_is_no_definition_is_refused(data: bytes) -> None:
         parse(data)
 
 
+def test_a_setting_that_is_written_twice_is_refused_with_its_line() -> None:
+    with pytest.raises(Rejected, match=r"^model\.yaml: not YAML in line 3: the key 'batches' is written twice"):
+        parse(b"train:\n  batches: 1\n  batches: 2\n")
+
+
+def test_what_a_merge_brings_may_be_written_again_and_counts_less() -> None:
+    definition = parse(written() + b"train:\n  <<: {batches: 1, seed: 3}\n  <<: {threads: 2}\n  batches: 2\n")
+
+    assert (definition.train.batches, definition.train.seed, definition.train.threads) == (2, 3, 2)
+
+
 def test_features_left_out_are_all_columns_but_the_target() -> None:
     definition = Definition.model_validate({**WHOLE, "features": []})
 

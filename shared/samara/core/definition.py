@@ -292,6 +292,29 @@ OPENS = (
 CLOSES = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 
 
+class Loader(yaml.SafeLoader):
+    """Builds plain values, and refuses what would go wrong later without a word."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """The keys that `<<` brings may be said again, so this looks before they join."""
+        said: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if (key.tag, str(key.value)) in said:
+                why = f"the key {key.value!r} is written twice; keep one"
+                raise yaml.constructor.ConstructorError(None, None, why, key.start_mark)
+            if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
+                said.add((key.tag, key.value))
+        super().flatten_mapping(node)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
+        """The text, letters that are written as two halves, as JSON may, put together."""
+        try:
+            return str(super().construct_scalar(node)).encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError as error:
+            why = "holds half of a letter (a lone surrogate), which no file can hold"
+            raise yaml.constructor.ConstructorError(None, None, why, node.start_mark) from error
+
+
 def safely(data: bytes, where: str) -> Any:
     """The value of a YAML document that people wrote. Aliases are refused: they can hide an enormous document."""
     if len(data) > LARGEST_YAML:
@@ -304,7 +327,7 @@ def safely(data: bytes, where: str) -> Any:
                 raise Rejected(where, "uses YAML aliases (*name); write the value out", code="bad_yaml")
             if depth > DEEPEST_YAML:
                 raise Rejected(where, f"is nested more than {DEEPEST_YAML} levels deep", code="bad_yaml")
-        return yaml.safe_load(data)
+        return Loader(data).get_single_data()
     except (yaml.YAMLError, RecursionError, ValueError, AttributeError, LookupError) as error:  # the last two by tags
         place = getattr(error, "problem_mark", None)
         line = f" in line {place.line + 1}" if place else ""

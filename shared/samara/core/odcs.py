@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from types import NoneType
 from typing import Any
 
 from samara.core.contract import (
@@ -58,7 +59,7 @@ def _contract(body: Mapping[str, Any], table: Mapping[str, Any], where: str, at:
     readings = [_column(value, f"{at}.properties.{number}") for number, value in enumerate(properties)]
     columns = [column for column, _ in readings]
     _once([column.name for column in columns], f"{at}.properties")
-    rules, left_alone = _rules(table, at, None)
+    rules, left_alone = _rules(table, at, None, "string")
     for _, (more, others) in readings:
         rules += more
         left_alone += others
@@ -77,7 +78,7 @@ def _contract(body: Mapping[str, Any], table: Mapping[str, Any], where: str, at:
         status=str(body.get("status", "")),
         columns=tuple(_with(column, rules, required=column.name in primary) for column in columns),
         keys=tuple(dict.fromkeys(_keys(properties, primary, rowwise))),
-        rules=tuple(kept),
+        rules=tuple(dict.fromkeys(kept)),
         left_alone=tuple(left_alone),
     )
     for number, column in enumerate(contract.columns):
@@ -137,31 +138,31 @@ def _column(value: Any, at: str) -> tuple[Column, tuple[list[Rule], list[str]]]:
             raise bad(f"{at}.{flag}", "must be true or false")
     if not isinstance(body.get("primaryKeyPosition", 0), int):
         raise bad(f"{at}.primaryKeyPosition", "must be a whole number")
-    rules, left_alone = _rules(body, at, name)
+    rules, left_alone = _rules(body, at, name, kind)
     column = Column(
         name=name,
         type=kind,
         required=body.get("required", False),
-        valid_values=_enumerated(body, at),
+        valid_values=_enumerated(body, kind, at),
         classification=str(body["classification"]) if "classification" in body else None,
-        default=_default(body, at),
+        default=_default(body, kind, at),
         description=str(body.get("description", "")),
         **_options(body.get("logicalTypeOptions") or {}, kind, f"{at}.logicalTypeOptions"),
     )
     return column, (rules, left_alone)
 
 
-def _enumerated(body: Mapping[str, Any], at: str) -> tuple[tuple[Scalar, ...], ...]:
+def _enumerated(body: Mapping[str, Any], kind: Type, at: str) -> tuple[tuple[Scalar, ...], ...]:
     """The standard's `enum` of version 3.2, as one set of permitted values."""
     if "enum" not in body:
         return ()
     entries = body["enum"]
     if not isinstance(entries, list) or not entries or any("value" not in e for e in entries if isinstance(e, dict)):
         raise bad(f"{at}.enum", "must list entries, each with a value")
-    return (_scalars([e["value"] if isinstance(e, dict) else e for e in entries], f"{at}.enum"),)
+    return (_scalars([e["value"] if isinstance(e, dict) else e for e in entries], kind, f"{at}.enum"),)
 
 
-def _default(body: Mapping[str, Any], at: str) -> Scalar:
+def _default(body: Mapping[str, Any], kind: Type, at: str) -> Scalar:
     """The value of the custom property `default`; the standard has no key for it."""
     given = body.get("customProperties") or []
     if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
@@ -169,7 +170,7 @@ def _default(body: Mapping[str, Any], at: str) -> Scalar:
     found = [one.get("value") for one in given if one.get("property") == "default"]
     if len(found) > 1:
         raise bad(f"{at}.customProperties", "holds default twice; keep one")
-    return _scalars(found, f"{at}.customProperties: default")[0] if found else None
+    return _scalars(found, kind, f"{at}.customProperties: default")[0] if found else None
 
 
 COMMON = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "format")
@@ -208,11 +209,13 @@ def _options(given: Any, kind: Type, at: str) -> dict[str, Any]:
         if theirs in given:
             found[ours] = _whole(given[theirs], f"{at}.{theirs}")
     if "pattern" in given:
-        found["patterns"] = (_pattern(given["pattern"], f"{at}.pattern"),)
+        found["patterns"] = (_pattern(given["pattern"], kind, f"{at}.pattern"),)
     if "multipleOf" in given:
         found["multiple_of"] = _bound(given["multipleOf"], kind, f"{at}.multipleOf")
         if not found["multiple_of"] > 0:
             raise bad(f"{at}.multipleOf", "must be greater than 0")
+        if found["multiple_of"] != float(found["multiple_of"]):
+            raise bad(f"{at}.multipleOf", "has more digits than a float can hold; write fewer")
     if "format" in given and kind != "string":  # of a string it is a hint to readers, by the standard
         found |= _formatted(given["format"], kind, found, f"{at}.format")
     if not isinstance(given.get("timezone", False), bool):
@@ -243,7 +246,12 @@ def _bound(value: Any, kind: Type, at: str) -> Bound:
         raise bad(at, f"is {value!r}; write a finite number")
     if abs(value) > 2**63 and kind == "integer":
         raise bad(at, "is beyond 64 bits")
-    return value
+    return as_float(value) if kind == "number" else value
+
+
+def as_float(value: Any) -> Any:
+    """The number that a float holds of a whole one, as data is read, too; small ones stay as they are written."""
+    return float(value) if type(value) is int and abs(value) > 2**53 and finite(value) else value
 
 
 def finite(value: float) -> bool:
@@ -271,8 +279,10 @@ def _instant(value: Any, kind: Type, at: str) -> date | datetime:
         raise bad(at, f"is {value!r}, which in UTC lies outside the years 1 to 9999") from error
 
 
-def _pattern(value: Any, at: str) -> str:
+def _pattern(value: Any, kind: Type, at: str) -> str:
     """A regular expression that RE2 can run in linear time, or a refusal that says why not."""
+    if kind != "string":
+        raise bad(at, f"is about text, and {kind} values are none; leave it out, or say validValues or bounds")
     if not isinstance(value, str) or not value or len(value) > LONGEST_PATTERN:
         raise bad(at, f"must be a regular expression of 1 to {LONGEST_PATTERN:,} letters")
     if found := re.search(r"\(\?(?:<?[=!]|P=|\()|(?<!\\)(?:\\\\)*\\[1-9]", value):
@@ -287,7 +297,7 @@ def _pattern(value: Any, at: str) -> str:
     return value
 
 
-def _rules(body: Mapping[str, Any], at: str, column: str | None) -> tuple[list[Rule], list[str]]:
+def _rules(body: Mapping[str, Any], at: str, column: str | None, kind: Type) -> tuple[list[Rule], list[str]]:
     """The library rules, and the names of those that are for people or other engines."""
     given = body.get("quality") or []
     if not isinstance(given, list):
@@ -297,17 +307,17 @@ def _rules(body: Mapping[str, Any], at: str, column: str | None) -> tuple[list[R
     for number, value in enumerate(given):
         place = f"{at}.quality.{number}"
         rule = _mapping(value, place, "quality rule")
-        kind = rule.get("type", "library")
-        if kind not in ("library", "text", "sql", "custom"):
-            raise bad(f"{place}.type", f"is {kind!r}; it may be library, text, sql or custom")
-        if kind == "library" or "metric" in rule:
-            rules.append(_rule(rule, place, column))
-        elif kind != "text":
-            left_alone.append(f"{rule.get('name', place)} ({rule.get('engine', kind)})")
+        how = rule.get("type", "library")
+        if how not in ("library", "text", "sql", "custom"):
+            raise bad(f"{place}.type", f"is {how!r}; it may be library, text, sql or custom")
+        if how == "library" or "metric" in rule:
+            rules.append(_rule(rule, place, column, kind))
+        elif how != "text":
+            left_alone.append(f"{rule.get('name', place)} ({rule.get('engine', how)})")
     return rules, left_alone
 
 
-def _rule(body: Mapping[str, Any], at: str, column: str | None) -> Rule:
+def _rule(body: Mapping[str, Any], at: str, column: str | None, kind: Type) -> Rule:
     metric = body.get("metric", body.get("rule"))
     if metric not in METRICS:
         raise bad(f"{at}.metric", f"is {metric!r}; it may be {', '.join(METRICS)}{nearest(str(metric), METRICS)}")
@@ -334,9 +344,9 @@ def _rule(body: Mapping[str, Any], at: str, column: str | None) -> Rule:
         columns=columns or ((column,) if column is not None else ()),
         percent=body.get("unit") == "percent",
         fatal=str(body.get("severity", "error")).lower() not in ("info", "warning"),
-        valid_values=_listed(arguments, "validValues", at),
-        missing_values=_listed(arguments, "missingValues", at),
-        pattern=_pattern(arguments["pattern"], f"{at}.arguments.pattern") if "pattern" in arguments else None,
+        valid_values=_listed(arguments, "validValues", kind, at),
+        missing_values=_listed(arguments, "missingValues", kind, at),
+        pattern=_pattern(arguments["pattern"], kind, f"{at}.arguments.pattern") if "pattern" in arguments else None,
         **_operator(body, at),
     )
 
@@ -390,7 +400,7 @@ def _of_type(value: Scalar, column: Column, at: str, what: str = "valid value") 
         case "integer":
             fits = number and isinstance(value, int) and -(2**63) <= value < 2**63
         case "number":
-            fits = number
+            fits = number and isinstance(value, (int, float)) and finite(value)
         case "date" | "timestamp":
             fits = isinstance(value, str) and bool(re.fullmatch(SPELLING[column.type], value))
     if not fits:
@@ -480,6 +490,8 @@ def _text(body: Mapping[str, Any], name: str, at: str) -> str:
 def _whole(value: Any, at: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise bad(at, f"is {value!r}; write a whole number, 0 or more")
+    if value >= 2**63:
+        raise bad(at, "is beyond 64 bits")
     return value
 
 
@@ -490,21 +502,21 @@ def _named(value: Any, at: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _listed(arguments: Mapping[str, Any], name: str, at: str) -> tuple[Scalar, ...]:
+def _listed(arguments: Mapping[str, Any], name: str, kind: Type, at: str) -> tuple[Scalar, ...]:
     if name not in arguments:
         return ()
     values = arguments[name]
     if not isinstance(values, list) or not values:
         raise bad(f"{at}.arguments.{name}", "must be a list of at least one value")
-    return _scalars(values, f"{at}.arguments.{name}")
+    return _scalars(values, kind, f"{at}.arguments.{name}")
 
 
-def _scalars(values: Sequence[Any], at: str) -> tuple[Scalar, ...]:
+def _scalars(values: Sequence[Any], kind: Type, at: str) -> tuple[Scalar, ...]:
     plain = [one.isoformat() if isinstance(one, (date, datetime)) else one for one in values]
     for one in plain:
-        if isinstance(one, (list, dict)) or (isinstance(one, float) and not math.isfinite(one)):
+        if not isinstance(one, (str, int, float, NoneType)) or (isinstance(one, float) and not math.isfinite(one)):
             raise bad(at, f"holds {one!r}; values are text, finite numbers, true, false or null")
-    return tuple(plain)
+    return tuple(as_float(one) for one in plain) if kind == "number" else tuple(plain)
 
 
 def _once(names: Sequence[str], at: str) -> None:

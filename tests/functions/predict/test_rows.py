@@ -8,6 +8,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from struct import pack, unpack
 from typing import Any
 
@@ -20,8 +21,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from functions.predict import parquet_rows, rows
-from functions.predict.cells import Flag
+from functions.predict.cells import Flag, broken_rule
 from functions.predict.rows import Rows
+from functions.validate.rules import violations
 from functions.validate.typed import typed
 from samara import scoring
 from samara.core import contract
@@ -198,6 +200,12 @@ def test_what_is_unusual_is_scored_and_flagged(change: dict[str, Any], flags: li
     [
         (Column("it", "integer", multiple_of=5), 7, "7 is no multiple of 5, as the contract promises"),
         (Column("it", "number", multiple_of=0.1), 0.25, "0.25 is no multiple of 0.1, as the contract promises"),
+        (
+            Column("it", "number", multiple_of=0.01),
+            12345678.905,
+            "12345678.905 is no multiple of 0.01, as the contract",
+        ),
+        (Column("it", "integer", multiple_of=2.0), 1_000_000_001, "1000000001 is no multiple of 2, as the contract"),
         (Column("it", "string", min_length=3), "ab", "ab is not at least 3 letters long, as the contract promises"),
         (Column("it", "string", max_length=2), "abc", "abc is not at most 2 letters long, as the contract promises"),
         (
@@ -220,11 +228,60 @@ def test_what_the_contract_forbids_is_flagged_in_its_words(column: Column, value
         (Column("it", "integer", multiple_of=5), -15),
         (Column("it", "number", multiple_of=0.1), 0.3),
         (Column("it", "number", multiple_of=1e-300), 1e300),
+        (Column("it", "number", multiple_of=0.01), 12345678.91),
+        (Column("it", "number", multiple_of=0.01), sum([0.01] * 1000)),
         (Column("it", "string", min_length=2, max_length=2), "éé"),
     ],
 )
 def test_what_the_contract_permits_is_not_flagged(column: Column, value: Any) -> None:
     assert flagged(column, value) == []
+
+
+INTEGERS = st.integers(-(2**63), 2**63 - 1) | st.integers(0, 9).map(lambda n: 2**63 - 1 - n) | st.integers(-9, 9)
+REALS = st.floats(allow_nan=False, allow_infinity=False)
+MULTIPLES = st.sampled_from([0.01, 0.1, 0.25, 1.0, 2.0, 2.5, 7.0, 2.0**63, 1e-320]) | st.floats(
+    0, 2.0**63, exclude_min=True
+)
+LIMITS = st.integers(-(2**63), 2**63) | st.floats(-(2.0**63), 2.0**63) | st.integers(-9, 9)
+Case = tuple[Type, float, dict[str, Any]]
+
+
+@st.composite
+def measured(draw: st.DrawFn) -> Case:
+    kind: Type = draw(st.sampled_from(["integer", "number"]))
+    if draw(st.booleans()):
+        value = draw(INTEGERS if kind == "integer" else REALS | INTEGERS.map(lambda whole: whole * 0.01))
+        return kind, value, {"multiple_of": draw(MULTIPLES)}
+    limit = draw(LIMITS if kind == "integer" else REALS)
+    return kind, draw(INTEGERS if kind == "integer" else REALS), {draw(st.sampled_from(BOUNDS)): limit}
+
+
+BOUNDS = ("minimum", "maximum", "above", "below")
+
+
+@settings(max_examples=500, deadline=None)
+@given(measured())
+@example(("integer", 2**63 - 1, {"minimum": 2**63}))
+@example(("integer", 2**63 - 1, {"below": 2.0**63}))
+@example(("integer", 2**53 + 1, {"above": 0.5}))
+@example(("integer", -(2**63), {"multiple_of": 2.0**63}))
+@example(("number", 1e300, {"multiple_of": 1e-300}))
+def test_a_prediction_is_held_to_the_contract_exactly_as_training_data_is(case: Case) -> None:
+    kind, value, promise = case
+
+    asked = broken_rule(value, Column("it", kind, **promise))
+
+    column = contract.Column(name="it", type=kind, **promise)
+    trained = [mask.tolist() for _, mask in violations(column, typed(pa.array([value, None]), column))]
+    assert bool(asked) == ([True, False] in trained)
+
+
+@pytest.mark.parametrize("multiple", [0.01, 0.1, 0.05, 0.3, 2.5, 1e-6])
+@given(st.integers(-(10**12), 10**12))
+def test_every_number_that_is_written_as_a_multiple_is_one(multiple: float, times: int) -> None:
+    written = float(Decimal(str(multiple)) * times)
+
+    assert not broken_rule(written, Column("it", "number", multiple_of=multiple))
 
 
 def test_limits_of_what_training_saw_are_said_in_full() -> None:

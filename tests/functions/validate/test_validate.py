@@ -5,12 +5,16 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from functions.validate import handler
 from functions.validate.handler import run
+from functions.validate.repeated import Seen, repeats
 from samara.app import App
 from samara.core import keys
 from samara.core.digests import digest
@@ -387,6 +391,79 @@ def test_a_row_that_occurs_twice_is_refused_once(whole: App, app: App, created: 
     run(created(KEY), app)
 
     assert refused_rows(whole) == {2: ["unique"]}, "and missing values repeat nothing"
+
+
+def test_a_row_that_repeats_one_key_does_not_hold_its_others(whole: App, app: App, created: Created) -> None:
+    agree(whole, HEAD + "".join(f"      - {{name: {name}, logicalType: integer, unique: true}}\n" for name in "xy"))
+    arrive(whole, text(x=["1", "2", "2"], y=["1", "1", "3"]))
+
+    run(created(KEY), app)
+
+    assert refused_rows(whole) == {2: ["unique"]}, "the third repeats only what the second did not keep"
+
+
+CELL = st.none() | st.integers(0, 4)
+
+
+@given(st.lists(st.tuples(CELL, CELL, st.booleans()), max_size=20), st.integers(1, 20))
+def test_keys_are_held_row_by_row_however_the_rows_arrive(rows: list[tuple[Any, Any, bool]], size: int) -> None:
+    found: list[tuple[bool, ...]] = []
+    seen = [Seen(), Seen()]
+    for block in (rows[start : start + size] for start in range(0, len(rows), size)):
+        columns = [[pa.array([row[place] for row in block], pa.int64())] for place in (0, 1)]
+        eligible = np.array([row[2] for row in block], dtype=np.bool_)
+        found += zip(*(mask.tolist() for mask in repeats(seen, columns, eligible)), strict=True)
+
+    held: list[set[int]] = [set(), set()]
+    for (*row, eligible_row), again in zip(rows, found, strict=True):
+        assert again == tuple(eligible_row and value in mine for value, mine in zip(row, held, strict=True))
+        if eligible_row and not any(again):
+            for value, mine in zip(row, held, strict=True):
+                mine.update({value} - {None})
+
+
+HUGE = 2**53 + 1
+
+
+@pytest.mark.parametrize(
+    ("rules", "cells", "refused"),
+    [
+        ("logicalType: integer, logicalTypeOptions: {minimum: 0.5}", [f"{HUGE}", "1", "0"], [3]),
+        (f"logicalType: integer, logicalTypeOptions: {{minimum: {HUGE}.0}}", [f"{HUGE}", f"{HUGE - 1}", "1"], [3]),
+        (f"logicalType: integer, logicalTypeOptions: {{maximum: {2**63}}}", [f"{2**63 - 1}", "1"], []),
+        (f"logicalType: integer, logicalTypeOptions: {{exclusiveMaximum: {2**63}}}", [f"{2**63 - 1}", "1"], []),
+        (f"logicalType: integer, logicalTypeOptions: {{minimum: {2**63}}}", [f"{2**63 - 1}", "1"], [1, 2]),
+        (f"logicalType: number, logicalTypeOptions: {{maximum: {HUGE}}}", ["1e17", f"{HUGE}", "1"], [1]),
+        (f"logicalType: number, logicalTypeOptions: {{maximum: {10**19}}}", ["1e20", "1e19", "1"], [1]),
+        (f"logicalType: number, enum: [{{value: {HUGE}}}, {{value: {10**20}}}]", [f"{HUGE}", "1e20", "1"], [3]),
+        ("logicalType: number, logicalTypeOptions: {multipleOf: 0.01}", ["12345678.905", "12345678.91", "1"], [1]),
+        ("logicalType: integer, logicalTypeOptions: {multipleOf: 2}", ["1000000001", f"{2**63 - 2}", "", "0"], [1]),
+        (f"logicalType: string, logicalTypeOptions: {{maxLength: {2**63 - 1}}}", ["a"], []),
+    ],
+)
+def test_large_numbers_are_held_to_large_limits_exactly(
+    *, rules: str, cells: list[str | None], refused: list[int], whole: App, app: App, created: Created
+) -> None:
+    agree(whole, HEAD + "      - {name: it, " + rules + "}")
+    arrive(whole, text(it=cells))
+
+    run(created(KEY), app)
+
+    assert validated(whole).refused_rows == len(refused)
+    assert not refused or list(refused_rows(whole)) == refused
+
+
+@pytest.mark.parametrize(("most", "word"), [(4, "accepted"), (3, "refused")])
+def test_a_rule_that_is_written_twice_counts_each_row_once(
+    most: int, word: str, whole: App, app: App, created: Created
+) -> None:
+    rule = f"{{metric: rowCount, mustBeLessThan: {most}}}"
+    agree(whole, HEAD + AGE + f"    quality: [{rule}, {rule}]")
+    arrive(whole, text(age=["1", "2", "3"]))
+
+    run(created(KEY), app)
+
+    assert validated(whole).verdict == word
 
 
 RULED = """
