@@ -4,7 +4,7 @@ Azure's ready-made roles for blobs are too wide: who may write may also delete. 
 catalogue, and a condition on each assignment says under which prefixes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -28,16 +28,19 @@ READY_MADE = {
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What a role of ours allows: `actions` on the resource, `data` on what is in it."""
+    """What a role of ours allows: `actions` on the resource, `data` on what is in it. To read is to list, too, unless
+    it `only_looks`."""
 
     data: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
+    only_looks: bool = False
 
 
 ROLES = {
     "reads": Role(data=(READ,)),
     "creates": Role(data=(ADD,)),  # cannot overwrite
-    "uploads": Role(data=(ADD, WRITE)),  # the same in blocks, for which Azure asks the right to write
+    # the same in blocks, for which Azure asks the right to write; whether an object is there, only a look tells
+    "uploads": Role(data=(READ, ADD, WRITE), only_looks=True),
     "swaps": Role(data=(READ, ADD, WRITE, DELETE)),
     "listens": Role(
         actions=(f"{QUEUES}/read",),
@@ -158,15 +161,16 @@ def storage_name(stack: Stack, what: str) -> str:
     return f"{stack.name}{what}".replace("-", "")[:16] + short(stack.project, stack.name, what)[:8]
 
 
-def under(prefixes: Sequence[str], actions: Iterable[str]) -> str:
-    """The condition that these actions are done under one of these prefixes; listing, by what it asks for."""
+def under(prefixes: Sequence[str], role: Role) -> str:
+    """The condition that a role is used under one of these prefixes; for listing, by what it asks for."""
     path = any_of(f"@Resource[{BLOBS}:path]", prefixes)
     asked = any_of(f"@Request[{BLOBS}:prefix]", prefixes)
+    lists = f"(!(ActionMatches{{'{READ}'}} AND SubOperationMatches{{'Blob.List'}}))"
     parts = []
-    for action in actions:
+    for action in role.data:
         if action == READ:
             parts.append(f"((!(ActionMatches{{'{READ}'}} AND NOT SubOperationMatches{{'Blob.List'}})) OR ({path}))")
-            parts.append(f"((!(ActionMatches{{'{READ}'}} AND SubOperationMatches{{'Blob.List'}})) OR ({asked}))")
+            parts.append(lists if role.only_looks else f"({lists} OR ({asked}))")
         else:
             parts.append(f"((!(ActionMatches{{'{action}'}})) OR ({path}))")
     return " AND ".join(parts)

@@ -12,7 +12,7 @@ from samara.catalogue import Catalogue, Function
 BUCKET = "bucket"  # what the container is called
 LOST = "undelivered"  # what Event Grid could put into no queue
 DEAD = "dead-letters"
-LARGE = ("blobs/",)  # under which objects may be larger than one request
+LARGE = ("blobs/",)  # under which objects may come as streams, and go up in blocks
 DAY_S = 86_400
 KEPT_DAYS = 7  # of messages; the host gives those it moves no other
 
@@ -55,7 +55,7 @@ class Store(pulumi.ComponentResource):
     ) -> None:  # fmt: skip
         """Let `principal` do that, `verb` being the catalogue's, under these prefixes."""
         for role, among in split(verb, prefixes).items():
-            only = under(among, ALLOW[role].data)
+            only = under(among, ALLOW[role])
             self._place.let(f"{name}-{role}", principal, role, self.container.id, only=only, opts=opts)
 
     def _keeping(self) -> None:

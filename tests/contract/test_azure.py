@@ -19,6 +19,7 @@ from samara.providers.addresses import parsed
 from samara.providers.azure import DEVELOPMENT, DEVELOPMENT_KEY, BlobStore, client, credential
 from samara.providers.streams import CHUNK
 from tests.emulators import azurite
+from tests.emulators.azure_permissions import ADDS, WRITES, door
 
 
 @pytest.fixture
@@ -179,6 +180,25 @@ def test_many_threads_keep_their_connections(store: ObjectStore, caplog: pytest.
         assert {len(found.data) for found in threads.map(store.get, ["blobs/a"] * 64)} == {1 << 20}
 
     assert not [said for said in caplog.messages if "pool is full" in said]
+
+
+@pytest.mark.parametrize("size", [3, CHUNK + 1, 65 << 20], ids=["small", "large", "larger than the SDK would"])
+def test_bytes_are_created_in_one_request_that_takes_no_more_than_the_right_to_add(size: int) -> None:
+    with door(azurite.fresh_container(), lambda action, _: action == ADDS) as address:
+        store = providers.store_at(address)
+
+        store.create("captures/a", b"x" * size)
+
+        with pytest.raises(Conflict):
+            store.create("captures/a", b"y" * size)
+
+
+def test_who_may_not_look_cannot_upload_and_is_told_so() -> None:
+    with door(azurite.fresh_container(), lambda action, _: action in (ADDS, WRITES)) as address:
+        store = providers.store_at(address)
+
+        with pytest.raises(Misconfigured, match="AuthorizationPermissionMismatch"):
+            store.create_from("blobs/a", io.BytesIO(b"x" * CHUNK))
 
 
 VERBS: dict[str, Callable[[ObjectStore], object]] = {

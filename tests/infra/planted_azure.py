@@ -67,6 +67,8 @@ PLANTED = (
     Planted("no condition at all", dropping("samara-feedback-creates", "condition"), ("least privilege",)),
     Planted("a condition that forgets listing", rewording("samara-drift-reads", " AND SubOperation", " AND Sub"),
             ("least privilege",)),
+    Planted("an uploader who may list", rewording("samara-ingest-uploads", " AND (!(", " OR (!("),
+            ("least privilege",)),
     Planted("a condition on another action", rewording("samara-validate-creates", "add/action", "move/action"),
             ("least privilege", "no echo")),
     Planted("a function that writes where it listens", rewording("samara-ingest-creates", "'datasets/'", "'landing/'"),

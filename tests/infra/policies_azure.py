@@ -27,7 +27,7 @@ LIMITS = {ACCOUNT: 24, APP: 60, PLAN: 60, GROUP: 90, IDENTITY: 128}
 BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 GETS, ADDS, WRITES, DELETES = (f"{BLOBS}/{verb}" for verb in ("read", "add/action", "write", "delete"))
 LISTS = f"{GETS}, listing"
-LARGE = "blobs/"  # what is put there may be larger than a request, and only who may write may put parts
+LARGE = "blobs/"  # what is put there may be a stream: only who may write puts blocks, and looks whether they are more
 SENDER, OWNER = "c6a89b2d-59bc-44d0-9896-0f6e12d7b80a", "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
 CONTRIBUTOR, PUBLISHER = "ba92f5b4-2d11-453d-a403-e96b0029c9fe", "3913510d-42f4-4e42-8a64-420c390055eb"
 READY_MADE = {
@@ -47,6 +47,7 @@ SUBMITS = ASKS | {
     "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
 }
 HOST = {f"AzureWebJobsStorage__{what}" for what in ("accountName", "credential", "clientId")}
+NO_LISTS = f" AND (!(ActionMatches{{'{GETS}'}} AND SubOperationMatches{{'Blob.List'}}))"
 CLAUSE = re.compile(
     r"\(\(!\(ActionMatches\{'([^']+)'\}( AND NOT SubOperationMatches\{'Blob\.List'\}| AND SubOperationMatches"
     r"\{'Blob\.List'\})?\)\) OR \(([^()]*)\)\)"
@@ -116,8 +117,8 @@ def _allowed(role: Resource) -> list[str]:
     ]
 
 
-def _access(graph: Graph) -> Iterator[tuple[str, str, str]]:
-    """What each assignment allows with blobs, and under which prefixes by its condition, as the catalogue's verbs."""
+def reach(graph: Graph) -> dict[tuple[str, str], set[str]]:
+    """What each may do with blobs, by who it is and the prefixes that the conditions of its assignments name."""
     does: dict[tuple[str, str], set[str]] = defaultdict(set)
     bucket = next(one.name for one in graph.of(CONTAINER) if one.inputs["containerName"] == "bucket")
     for who, on, allowed, one in grants(graph):
@@ -125,12 +126,19 @@ def _access(graph: Graph) -> Iterator[tuple[str, str, str]]:
         for action in blobs:
             for prefix in limited(str(one.inputs.get("condition", "")), action) if on == bucket else [f"all of {on}"]:
                 does[who, prefix].add(action)
-    for (who, prefix), actions in does.items():
+    return does
+
+
+def _access(graph: Graph) -> Iterator[tuple[str, str, str]]:
+    """The same in the catalogue's verbs."""
+    for (who, prefix), actions in reach(graph).items():
         yield from ((who, verb, prefix) for verb in _verbs(actions, prefix))
 
 
 def limited(condition: str, action: str) -> list[str]:
     """The prefixes to which a condition limits an action: the empty one, where it has no clause about it."""
+    if action == LISTS and NO_LISTS in condition:
+        return []
     for about, suboperation, clause in CLAUSE.findall(condition):
         listing = suboperation.startswith(" AND Sub")
         if about == action.partition(",")[0] and listing == (action == LISTS):
@@ -146,9 +154,9 @@ def _verbs(actions: set[str], prefix: str) -> Iterator[str]:
     for verb, needed in (
         (SWAP, {GETS, LISTS, ADDS, WRITES, DELETES}),
         (READ, {GETS, LISTS}),
-        (CREATE, {ADDS, WRITES} if prefix == LARGE else {ADDS}),
+        (CREATE, {GETS, ADDS, WRITES} if prefix == LARGE else {ADDS}),
     ):
-        if needed <= left:
+        if needed <= actions and needed & left:
             left -= needed
             yield verb
     yield from sorted(left)

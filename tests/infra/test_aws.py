@@ -1,5 +1,6 @@
 """What a deployment on AWS is, read from the graph that the program would hand to Pulumi."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,26 @@ def test_callers_that_are_named_may_call_as_the_account_may(packages: Path) -> N
 
     assert graph.named("samara-predict-caller-1-url").inputs["principal"] == app
     assert graph.named("samara-predict-caller-1-run").inputs["principal"] == app
+
+
+def test_accounts_roles_and_users_may_be_callers(packages: Path) -> None:
+    callers = [
+        "210987654321",
+        "arn:aws:iam::210987654321:root",
+        "arn:aws-us-gov:iam::210987654321:user/team/ann",
+        "arn:aws:sts::210987654321:assumed-role/app/ann@example.com",
+    ]
+    graph = record("aws", REGION, packages, callers=callers)
+
+    assert [graph.named(f"samara-predict-caller-{number}-url").inputs["principal"] for number in range(1, 5)] == callers
+
+
+@pytest.mark.parametrize(
+    "caller", ["*", "arn:aws:iam::*:root", "arn:aws:iam::210987654321:role/*", "lambda.amazonaws.com"]
+)
+def test_everybody_is_no_caller(packages: Path, caller: str) -> None:
+    with pytest.raises(RuntimeError, match=f"{re.escape(caller)} is everybody, or nobody"):
+        record("aws", REGION, packages, callers=[caller])
 
 
 def test_a_bucket_with_data_is_protected_unless_one_says_otherwise(graph: Graph, packages: Path) -> None:

@@ -1,7 +1,8 @@
 """A container of Azure Blob Storage, and jobs of Azure Container Apps and Azure Batch.
 
-A version is the ETag, which is new with every write. Large objects go up in blocks that nobody sees until one request
-makes them an object; Azure forgets blocks that were never made one after a week. The account keeps a flat namespace:
+A version is the ETag, which is new with every write. Bytes go up in one request, and streams in blocks that nobody sees
+until one request makes them an object; Azure forgets blocks that were never made one after a week. Who may create
+small objects need not be allowed to read or to send blocks. The account keeps a flat namespace:
 with a hierarchical one an object at `a` cannot lie beside one at `a/b`.
 """
 
@@ -39,6 +40,7 @@ __all__ = ["BlobStore", "ContainerAppsJobs", "job_runner", "object_store"]
 
 DEVELOPMENT = "devstoreaccount1"  # the emulator's account; it and its key are the same for everybody
 DEVELOPMENT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+LARGEST_PUT = 5_000 << 20  # what Azure takes in one request
 LARGEST_PAGE = 5_000  # keys that Azure lists in one answer
 CLIENTS = 64  # kept, for the SDK takes a third of a millisecond to make one for a key
 ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
@@ -80,12 +82,14 @@ class BlobStore:
         return streams.opened(self, key)
 
     def create(self, key: str, data: bytes) -> Version:
-        if len(data) > CHUNK:
+        if len(data) > LARGEST_PUT:
             return self.create_from(key, io.BytesIO(data))
         try:
             return settled(key, lambda: self._put(key, data), same(lambda: self.get(key), data))
-        except Conflict:  # perhaps only with the blocks of an upload that broke off
-            return self._create_in_blocks(key, filter(None, [data]))
+        except Conflict:
+            if not self._only_blocks(key):
+                raise
+        return self._create_in_blocks(key, filter(None, streams.chunks(io.BytesIO(data))))
 
     def create_from(self, key: str, source: BinaryIO) -> Version:
         sound(key)
@@ -93,6 +97,8 @@ class BlobStore:
         first = next(pieces)
         if len(first) < CHUNK:
             return self.create(key, first)
+        if not gone(self.head, key):  # most of what is created twice has long been there
+            raise Conflict(key)
         return self._create_in_blocks(key, chain([first], pieces))
 
     def replace(self, key: str, data: bytes, version: Version) -> Version:
@@ -158,11 +164,17 @@ class BlobStore:
             self._blob(key).delete_blob(**over)
         return True
 
+    def _only_blocks(self, key: str) -> bool:
+        """Whether a write was in conflict with no object, but with what an upload left that broke off. Who may not
+        look is believed to have met an object: uploads are for those who may."""
+        try:
+            return bool(gone(self.head, key))
+        except Misconfigured:
+            return False
+
     def _create_in_blocks(self, key: str, pieces: Iterator[bytes]) -> Version:
         """As `create`. Two uploads to one key do not mix: their blocks bear their own names, and the first to end
         discards those of the other."""
-        if not gone(self.head, key):  # most of what is created twice has long been there
-            raise Conflict(key)
         upload = uuid4().hex
         blocks: Names = []
         seen, size = hashlib.sha256(), 0
@@ -279,7 +291,11 @@ def said(code: str, meaning: type[Exception]) -> tuple[str, ...]:
 
 def client(address: Address, connect_s: float = CONNECT_S, read_s: float = READ_S) -> ContainerClient:
     """Without retries of its own, for they hide whether a write was sent twice."""
-    options: dict[str, Any] = {"transport": connections(connect_s, read_s), "retry_total": 0}
+    options: dict[str, Any] = {
+        "transport": connections(connect_s, read_s),
+        "retry_total": 0,
+        "max_single_put_size": LARGEST_PUT,
+    }
     given = os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
     if given and address.place != DEVELOPMENT:
         container = ContainerClient.from_connection_string(given, address.path, **options)
