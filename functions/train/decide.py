@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from samara.core.definition import Definition
-from samara.core.records import DriftReport
+from samara.core.records import DriftReport, Result
 from samara.core.windows import Window
 
 FIRST = "first"
+OF_THE_DEAD = "reconcile"  # it writes the result of a job that died before it could
+WAYS_ON = 'change code, data or settings, or ask with --again ("again": true) where none of these is wrong'
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,17 @@ def drifted(report: DriftReport, definition: Definition, trained: Iterable[Windo
             windows = f"{definition.drift.cooldown} window{'s' * (definition.drift.cooldown != 1)}"
             return Verdict(train=False, why=f"cooling down for {windows} after the training for {other.name}")
     return Verdict(train=True, why=f"drifted: {report.why}")
+
+
+def tried(verdict: Verdict, run: str, result: Result | None) -> Verdict:
+    """Whether drift is worth a training on what this run was to be trained on, now that there is nothing newer. It is
+    where the job died, which may pass: what the job itself says of a failure, it would say again."""
+    if result is None or result.status == "succeeded":
+        why = f"but run {run} has trained on all there is: wait for the next accepted batch"
+        return Verdict(train=False, why=f"{verdict.why}; {why}")
+    if result.made_by.function == OF_THE_DEAD:
+        return Verdict(train=True, why=f"{verdict.why}; once more, for the job of run {run} died without a word")
+    return Verdict(train=False, why=f"{verdict.why}; but run {run} failed on all there is: {WAYS_ON}")
 
 
 def cooling(window: Window, cooldown: int) -> list[Window]:

@@ -8,7 +8,8 @@ Writes    decisions/{model}/{cause}.json: one for each cause, with the plan pinn
      then runs/{model}/{run}.json
      then jobs/{model}/{run}/submission.json, once the job is submitted, whose result wakes `register`
 
-Delivered twice, it finds its first decision and carries out that one; the same plan is the same run and job.
+Delivered twice, it finds its first decision and carries out that one; the same plan is the same run and job. One that
+failed stays so until somebody asks for it `again`, or drift does where the job died without a word.
 Windows that are reported at once are decided as if they had come in their order, whoever is woken first.
 """
 
@@ -43,6 +44,7 @@ from samara.errors import NotFound, Rejected, SamaraError
 from samara.events import HttpRequest, HttpResponse, ObjectCreated
 
 LONGEST_WHY = 500
+FIELDS = {"why": str, "again": bool}
 NO_MEMBER = "no_member"
 
 
@@ -120,10 +122,32 @@ def judged(key: str, report: DriftReport, known: tuple[ModelHead, Definition], a
     head, definition = known
     verdict = decide.drifted(report, definition, windows_trained(report, definition, app))
     plan = planned(head, definition, app) if verdict.train else None
+    made_from: tuple[Link, ...] = (report.link(key),)
     if plan and app.find(Run, keys.run(report.model, plan.run)):
-        why = f"{verdict.why}; but run {plan.run} has trained on all there is: wait for the next accepted batch"
-        verdict, plan = Verdict(train=False, why=why), None
-    return decided(report.model, key, verdict, plan, made_from=(report.link(key),), at=at, app=app)
+        last, result = last_try(report.model, plan, app)
+        verdict = decide.tried(verdict, last.run, result)
+        plan = last.once_more if verdict.train else None
+        made_from += came_to(result)
+    return decided(report.model, key, verdict, plan, made_from=made_from, at=at, app=app)
+
+
+def last_try(model: str, plan: Plan, app: App) -> tuple[Plan, Result | None]:
+    """The plan of the newest try, and what that came to, if it has ended.
+
+    Another one follows from its failure, so that two who want another try at once want the same one.
+    """
+    while True:
+        result = app.find(Result, keys.result(keys.run(model, plan.run)))
+        if result is None or result.status == "succeeded":
+            return plan, result
+        if app.find(Run, keys.run(model, plan.once_more.run)) is None:
+            return plan, result
+        plan = plan.once_more
+
+
+def came_to(result: Result | None) -> tuple[Link, ...]:
+    """The link to a result, for a decision that is made from it too; none when there is none yet."""
+    return (result.link(keys.result(keys.run(result.model, result.run))),) if result else ()
 
 
 def waiting(report: DriftReport, definition: Definition, app: App) -> list[str]:
@@ -154,7 +178,7 @@ def asked(request: HttpRequest, app: App) -> HttpResponse:
     if request.method != "POST":
         return refusal(405, "method_not_allowed", "training is asked for with POST")
     try:
-        why = reason(request.body)
+        why, again = wish(request.body)
         known = defined(keys.named(model, "model"), app)
         if known is None:
             return refusal(404, "no_model", f"{model}: no such model; publish a definition of it first")
@@ -165,27 +189,39 @@ def asked(request: HttpRequest, app: App) -> HttpResponse:
                 f"no accepted batch of {definition.dataset} to train on; put a file into landing/{definition.dataset}/"
             )
             return refusal(409, "no_batch", f"{model}: {way_out}")
-        cause = f"asked {plan.run}"
-        decision = decided(model, cause, Verdict(train=True, why=why), plan, made_from=(), at=request.at, app=app)
-        done = app.find(Result, keys.result(keys.run(model, plan.run)))
-        carried_out(decision, request.at, app)
+        said = submitted(model, plan, why, request.at, app, again=again)
     except SamaraError as error:
         return refused(error)
-    answer = {"model": model, "run": plan.run, "decision": keys.decision(model, cause)}
-    return json_response(200 if done else 202, {**answer, "status": done.status if done else "submitted"})
+    return json_response(202 if said["status"] == "submitted" else 200, said)
 
 
-def reason(body: bytes) -> str:
-    """What the person said: `{"why": "…"}`, or nothing."""
+def submitted(model: str, plan: Plan, why: str, at: datetime, app: App, *, again: bool) -> dict[str, str]:
+    """Where the newest try of a plan stands; or `again`, if that one failed, one after it."""
+    plan, result = last_try(model, plan, app)
+    failure = came_to(result) if result and result.status == "failed" and again else ()
+    if failure:
+        plan, result = plan.once_more, None
+    cause = f"asked {plan.run}"
+    decision = decided(model, cause, Verdict(train=True, why=why), plan, made_from=failure, at=at, app=app)
+    carried_out(decision, at, app)
+    said = {"model": model, "run": plan.run, "decision": keys.decision(model, cause)}
+    said |= {"status": result.status if result else "submitted"}
+    return said | ({"why": f"{result.why}; {decide.WAYS_ON}"} if result and result.status == "failed" else {})
+
+
+def wish(body: bytes) -> tuple[str, bool]:
+    """What the person said, `{"why": "…", "again": true}`, each of which may be left out: why they ask, and whether a
+    failure is to be repeated."""
     try:
         said = json.loads(body) if body.strip() else {}
     except (ValueError, RecursionError):
         raise Rejected("body", 'not JSON; send {"why": "…"} or nothing', code="bad_body") from None
-    why = said.get("why", "a person asked for it") if isinstance(said, dict) else None
-    if not isinstance(why, str) or len(why) > LONGEST_WHY or set(said) - {"why"}:
-        what = f'holds something else than {{"why": "…"}} with at most {LONGEST_WHY} characters'
-        raise Rejected("body", what, code="bad_body")
-    return why.encode(errors="replace").decode()  # a lone surrogate has no UTF-8
+    known = isinstance(said, dict) and all(type(one) is FIELDS.get(name) for name, one in said.items())
+    if not known or len(said.get("why", "")) > LONGEST_WHY:
+        what = f'holds something else than {{"why": "…"}} with at most {LONGEST_WHY} characters, and "again": true'
+        raise Rejected("body", f"{what} to have tried once more what failed", code="bad_body")
+    why = said.get("why", "a person asked for it")
+    return why.encode(errors="replace").decode(), said.get("again", False)  # a lone surrogate has no UTF-8
 
 
 def defined(model: str, app: App) -> tuple[ModelHead, Definition] | None:

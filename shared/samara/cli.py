@@ -253,15 +253,17 @@ def publish(settings: Settings, folder: Path, check: bool) -> None:
 @main.command()
 @click.argument("model")
 @click.option("--why", "reason", default="", help="For the record: why you ask.")
+@click.option("--again", is_flag=True, help="Try once more what has failed.")
 @in_project
-def train(settings: Settings, model: str, reason: str) -> None:
+def train(settings: Settings, model: str, reason: str, *, again: bool) -> None:
     """Ask for a training of MODEL now, on the newest accepted batches.
 
     On a laptop `samara dev` must be running. In a cloud SAMARA_JOBS must say where jobs run.
     """
     from samara import console
 
-    console.ask_for_training(settings, model, reason)
+    if not console.ask_for_training(settings, model, reason, again=again):
+        raise click.exceptions.Exit(1)
 
 
 @main.command()

@@ -208,18 +208,22 @@ def platform_address(settings: Settings) -> str | None:
         return None
 
 
-def ask_for_training(settings: Settings, model: str, reason: str) -> None:
-    body = json.dumps({"why": reason} if reason else {}).encode()
+def ask_for_training(settings: Settings, model: str, reason: str, *, again: bool) -> bool:
+    """Ask for a training, and say where it stands. Whether it has not failed."""
+    wanted = ({"why": reason} if reason else {}) | ({"again": True} if again else {})
+    body = json.dumps(wanted).encode()
     path = f"/train/{keys.named(model, 'model')}"
     answer = (asked_here if settings.provider == "local" else decided_here)(settings, path, body)
     if "error" in answer:
         raise refusal(model, answer["error"])
-    said = f" run {answer['run']} of {model} is on its way; `samara status` shows it"
-    if answer["status"] != "submitted":
-        said = (
-            f" run {answer['run']} of {model} was this very plan, and {answer['status']}; change code, data or settings"
-        )
-    out.print(Text.assemble(FINE, said))
+    run, status = f" run {answer['run']} of {model}", answer["status"]
+    said = {
+        "submitted": "is on its way; `samara status` shows it",
+        "succeeded": "was this very plan, and succeeded; change code, data or settings",
+        "failed": f"was this very plan, and failed: {answer.get('why')}",
+    }
+    out.print(Text.assemble(WRONG if status == "failed" else FINE, f"{run} {said[status]}"))
+    return bool(status != "failed")
 
 
 def ask_for_scores(

@@ -75,9 +75,52 @@ def test_who_asks_for_a_training_hears_where_it_is_shown(
 ) -> None:
     answered(run="r1", status="submitted")
 
-    console.ask_for_training(Settings(home=tmp_path), "species", "")
+    assert console.ask_for_training(Settings(home=tmp_path), "species", "", again=False)
 
     assert "run r1 of species is on its way; `samara status` shows it" in capsys.readouterr().out
+
+
+def test_who_asks_for_what_has_failed_hears_why_and_the_way_out(
+    answered: Callable[..., None], samara: Samara, there: App
+) -> None:
+    there.store.create("blobs/x", b"")
+    answered(run="r1", status="failed", why="the disk was full; ask with --again")
+
+    ended = samara("train", "species")
+
+    assert ended.exit_code == 1
+    assert "✗ run r1 of species was this very plan, and failed: the disk was full; ask with --again" in ended.output
+
+
+def test_what_was_trained_is_no_failure(answered: Callable[..., None], samara: Samara, there: App) -> None:
+    there.store.create("blobs/x", b"")
+    answered(run="r1", status="succeeded")
+
+    ended = samara("train", "species")
+
+    assert ended.exit_code == 0
+    assert "run r1 of species was this very plan, and succeeded; change code, data or settings" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [((), b"{}"), (("--again",), b'{"again": true}'), (("--why", "x", "--again"), b'{"why": "x", "again": true}')],
+)
+def test_another_try_is_asked_for_by_name(
+    samara: Samara, there: App, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], body: bytes
+) -> None:
+    there.store.create("blobs/x", b"")
+    heard = list[bytes]()
+
+    def asked_here(_: Settings, _path: str, said: bytes) -> dict[str, str]:
+        heard.append(said)
+        return {"run": "r1", "status": "submitted"}
+
+    monkeypatch.setattr(console, "asked_here", asked_here)
+
+    assert samara("train", "species", *words).exit_code == 0
+
+    assert heard == [body]
 
 
 def test_a_model_without_a_version_is_looked_for_in_the_status(there: App) -> None:
@@ -89,7 +132,7 @@ def test_what_is_refused_names_its_subject_once(answered: Callable[..., None], t
     answered(error="speces: no such model; publish a definition of it first", code="no_model")
 
     with pytest.raises(Rejected) as refused:
-        console.ask_for_training(Settings(home=tmp_path), "speces", "")
+        console.ask_for_training(Settings(home=tmp_path), "speces", "", again=False)
 
     assert str(refused.value) == "speces: no such model; publish a definition of it first"
 

@@ -41,7 +41,17 @@ def excused(found: Found, decision: Decision) -> bool:
         return any(other in cooling(window) for other in named)
     if "came late" in decision.why:
         return any(other.start > window.start for other in named)
-    return "has trained on all there is" in decision.why and any(run.run in decision.why for run in found.runs.values())
+    return any(spent(found, decision, key) for key, run in found.runs.items() if f"run {run.run} " in decision.why)
+
+
+def spent(found: Found, decision: Decision, run_key: str) -> bool:
+    """Whether a run had trained on all there was, was about to, or had said why it cannot, when it was decided so."""
+    result = found.results.get(keys.result(run_key))
+    failed = result is not None and result.status == "failed"
+    if "failed on all there is" in decision.why:
+        return failed and result is not None and result.made_by.function != "reconcile"
+    known = failed and found.stored_at(keys.result(run_key)) < found.stored_at(decision.cause)
+    return "has trained on all there is" in decision.why and not known
 
 
 def trained(found: Found) -> dict[Window, datetime]:

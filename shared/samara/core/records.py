@@ -164,7 +164,8 @@ class Validation(Record):
 
 class Plan(Value):
     """Everything a training depends on. `holdout` names those of the `parts` of which a share of rows is kept
-    from training: the newest batch's; `members` the model versions that an ensemble is made of, in its order."""
+    from training: the newest batch's; `members` the model versions that an ensemble is made of, in its order.
+    `again` counts the tries that failed before this one."""
 
     definition: Hex
     bundle: Hex
@@ -172,12 +173,18 @@ class Plan(Value):
     parts: tuple[Part, ...]
     holdout: tuple[Part, ...]
     members: tuple[Link, ...] = ()
+    again: int = 0
 
     @property
     def run(self) -> str:
-        """The id of the run that carries this plan out: its digest, so the same plan is the same run."""
-        unsaid = None if self.members else {"members"}  # plans from before there were ensembles keep their runs
-        return short(canonical(self.model_dump(mode="json", exclude=unsaid)).decode())
+        """The id of the run that carries this plan out: its digest, so the same plan is the same run. What is at its
+        default goes unsaid, so plans from before there were ensembles keep theirs."""
+        return short(canonical(self.model_dump(mode="json", exclude_defaults=True)).decode())
+
+    @property
+    def once_more(self) -> "Plan":
+        """The same, to be tried after it failed: another run."""
+        return self.model_copy(update={"again": self.again + 1})
 
 
 class Decision(Record):

@@ -20,6 +20,7 @@ from tests.bench import NOON, Bench, coins
 
 Acting = Callable[[str], App]
 Created = Callable[[str], ObjectCreated]
+AGAIN = b'{"again": true}'
 
 
 def reported(app: App, window: str, verdict: Any = "drifted") -> str:
@@ -41,6 +42,14 @@ def reported(app: App, window: str, verdict: Any = "drifted") -> str:
 
 def post(path: str = "/train/real", body: bytes = b"", method: str = "POST") -> HttpRequest:
     return HttpRequest(method, path, NOON, body=body)
+
+
+def failed(app: App, run_key: str) -> Result:
+    """A run's failure as `app` tells of it: the job itself, or reconcile of one that died."""
+    result = Result(
+        made_by=app.maker, model=keys.owner(run_key), run=keys.stem(run_key), status="failed", why="a full disk"
+    )
+    return app.write(keys.result(run_key), result)
 
 
 def answered(request: HttpRequest, app: App) -> tuple[int, Any]:
@@ -281,6 +290,117 @@ def test_drift_without_new_data_says_so_instead_of_training_again(
     assert len(jobs.jobs) == 1
 
 
+def test_drift_tries_once_more_what_died_without_a_word(
+    bench: Bench, acting_as: Acting, created: Created, jobs: MemoryJobs
+) -> None:
+    bench.publish(drift={"window": "month", "cooldown": 0})
+    bench.accept()
+    first = bench.asked_run()
+    died = failed(acting_as("reconcile"), first)
+    reports = [created(reported(bench.whole, window)) for window in ("2013-03", "2013-04")]
+
+    for event in (reports[0], *reports):
+        handler.run(event, acting_as("train"))
+
+    decision = bench.whole.read(Decision, keys.decision("real", reports[0].key))
+    assert decision.plan
+    assert (decision.plan.again, decision.plan.run != died.run) == (1, True)
+    assert decision.made_from[1:] == (died.link(keys.result(first)),)
+    assert reasons(bench.whole) == {
+        "2013-03": f"drifted: weight moved; once more, for the job of run {died.run} died without a word",
+        "2013-04": f"drifted: weight moved; but run {decision.plan.run} has trained on all there is: "
+        "wait for the next accepted batch",
+    }
+    assert list(jobs.jobs) == [f"real-{died.run}", f"real-{decision.plan.run}"]
+
+
+@pytest.mark.parametrize("windows", [("2013-03", "2013-04"), ("2013-04", "2013-03")])
+def test_another_try_cools_down_whichever_window_is_heard_of_first(
+    bench: Bench, acting_as: Acting, created: Created, jobs: MemoryJobs, windows: tuple[str, str]
+) -> None:
+    bench.publish(drift={"window": "month", "cooldown": 1})
+    bench.accept()
+    failed(acting_as("reconcile"), bench.asked_run())
+    events = [created(reported(bench.whole, window)) for window in windows]
+
+    for event in events * 2:
+        handler.run(event, acting_as("train"))
+
+    assert "once more" in reasons(bench.whole)["2013-03"]
+    assert reasons(bench.whole)["2013-04"] == "cooling down for 1 window after the training for 2013-03"
+    assert len(jobs.jobs) == 2
+
+
+def test_each_window_tries_once_more_than_the_one_before(bench: Bench, acting_as: Acting, created: Created) -> None:
+    bench.publish(drift={"window": "month", "cooldown": 0})
+    bench.accept()
+    run_key, tries = bench.asked_run(), []
+
+    for window in ("2013-03", "2013-04", "2013-05"):
+        failed(acting_as("reconcile"), run_key)
+        handler.run(created(report := reported(bench.whole, window)), acting_as("train"))
+        decision = bench.whole.read(Decision, keys.decision("real", report))
+        assert decision.plan
+        run_key = keys.run("real", decision.plan.run)
+        tries.append(decision.plan.again)
+
+    assert tries == [1, 2, 3]
+
+
+def test_drift_leaves_a_training_that_said_why_it_failed_to_a_person(
+    bench: Bench, acting_as: Acting, created: Created, jobs: MemoryJobs
+) -> None:
+    bench.publish()
+    bench.accept()
+    run_key = bench.asked_run()
+    failed(bench.whole, run_key)
+
+    handler.run(created(report := reported(bench.whole, "2013-03")), acting_as("train"))
+
+    decision = bench.whole.read(Decision, keys.decision("real", report))
+    assert decision.plan is None
+    assert decision.why == (
+        f"drifted: weight moved; but run {keys.stem(run_key)} failed on all there is: change code, data or settings, "
+        'or ask with --again ("again": true) where none of these is wrong'
+    )
+    assert len(jobs.jobs) == 1
+
+
+def test_what_failed_is_tried_once_more_for_who_asks_again(bench: Bench, acting_as: Acting, jobs: MemoryJobs) -> None:
+    bench.publish()
+    bench.accept()
+    _, first = answered(post(), acting_as("train"))
+    run_key = keys.run("real", first["run"])
+    result = failed(bench.whole, run_key)
+
+    idly, *others = (
+        answered(post(body=body), acting_as("train")) for body in (b"", b'{"again": true, "why": "a new disk"}', AGAIN)
+    )
+
+    assert (idly[0], idly[1]["run"], idly[1]["status"]) == (200, first["run"], "failed")
+    assert idly[1]["why"].startswith("a full disk; change code, data or settings, or ask with --again")
+    (status, second), at_once = others
+    assert (status, second) == at_once, "two who want another try want the same one"
+    assert (status, second["status"]) == (202, "submitted")
+    assert list(jobs.jobs) == [f"real-{first['run']}", f"real-{second['run']}"]
+    decision = bench.whole.read(Decision, second["decision"])
+    assert (decision.why, decision.made_from) == ("a new disk", (result.link(keys.result(run_key)),))
+    assert answered(post(), acting_as("train")) == at_once, "and it is the one that counts from then on"
+
+
+def test_what_succeeded_or_is_under_way_is_not_tried_again(bench: Bench, acting_as: Acting, jobs: MemoryJobs) -> None:
+    bench.publish()
+    bench.accept()
+
+    begun, under_way = (answered(post(body=AGAIN), acting_as("train")) for _ in range(2))
+    bench.result()
+    status, done = answered(post(body=AGAIN), acting_as("train"))
+
+    assert begun == under_way
+    assert (status, done["run"], done["status"]) == (200, begun[1]["run"], "succeeded")
+    assert len(jobs.jobs) == 1
+
+
 def test_asking_twice_for_the_same_plan_is_one_run(bench: Bench, acting_as: Acting, jobs: MemoryJobs) -> None:
     bench.publish()
     bench.accept()
@@ -317,6 +437,8 @@ def test_asking_again_for_what_was_trained_says_how_that_ended(bench: Bench, act
         (post(body=b"[]"), 400, "something else"),
         (post(body=b'{"why": 7}'), 400, "something else"),
         (post(body=b'{"what": "x"}'), 400, "something else"),
+        (post(body=b'{"again": "yes"}'), 400, '"again": true'),
+        (post(body=b'{"again": 1}'), 400, '"again": true'),
         (post(body=json.dumps({"why": "x" * 501}).encode()), 400, "500 characters"),
         (post(method="GET"), 405, "POST"),
     ],
@@ -340,9 +462,7 @@ def test_a_run_with_a_result_is_not_submitted_again(
     bench.accept()
     run_key = bench.asked_run()
     jobs.jobs.clear()
-    model, name = keys.owner(run_key), keys.stem(run_key)
-    failed = Result(made_by=bench.whole.maker, model=model, run=name, status="failed", why="test")
-    bench.whole.write(keys.result(run_key), failed)
+    failed(bench.whole, run_key)
 
     handler.run(created(next(bench.whole.store.list("decisions/"))), acting_as("train"))
 
