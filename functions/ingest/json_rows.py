@@ -58,17 +58,23 @@ def blocks(stream: Stream, spool: BinaryIO, limits: Limits) -> Iterator[Block]:
         waiting.rows.append(row)
         waiting.size += len(line)
     yield waiting.spooled(list(names.found))
+    if names.found:
+        yield from nameless(waiting.nameless, names)
     spool.seek(0)
-    for _ in range(waiting.tables if names.found else 0):
+    for _ in range(waiting.tables):
         yield from widened(read_back(spool), names)
 
 
 @dataclass(slots=True)
 class Waiting:
-    """Rows not yet written to `spool`, where `tables` are already, and rows refused on the way."""
+    """Rows not yet written to `spool`, where `tables` are already, and rows refused on the way.
+
+    Rows before any column is known are only counted, as `nameless`: a table without columns has no rows.
+    """
 
     spool: BinaryIO
     tables: int = 0
+    nameless: int = 0
     rows: list[Row] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     size: int = 0
@@ -81,13 +87,19 @@ class Waiting:
     def spooled(self, names: list[str]) -> Block:
         """Write the rows to the file; what is refused goes on at once."""
         schema = pa.schema([(name, pa.string()) for name in names])
-        arrays = [pa.array([row.get(name) for row in self.rows], pa.string()) for name in names]
-        with pa.ipc.new_stream(self.spool, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
-            writer.write_table(pa.table(arrays, schema=schema))
+        if names:
+            self._write(schema)
+        else:
+            self.nameless += len(self.rows)
         block = Block(schema.empty_table(), tuple(self.refused))
-        self.tables += 1
         self.rows, self.refused, self.size = [], [], 0
         return block
+
+    def _write(self, schema: Any) -> None:
+        arrays = [pa.array([row.get(name) for row in self.rows], pa.string()) for name in schema.names]
+        with pa.ipc.new_stream(self.spool, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+            writer.write_table(pa.table(arrays, schema=schema))
+        self.tables += 1
 
 
 class Names:
@@ -97,6 +109,11 @@ class Names:
         self.found: dict[str, None] = {}
         self.limits = limits
         self._twins: set[str] = set()
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows of all columns fit in memory."""
+        return max(1, 4 * self.limits.table_cells // len(self.found))
 
     def admit(self, row: Row) -> None:
         """Take in the names of `row`, or refuse the row for one of them."""
@@ -120,12 +137,18 @@ def read_back(spool: BinaryIO) -> pa.Table:
         return reader.read_all()
 
 
+def nameless(rows: int, names: Names) -> Iterator[Block]:
+    """So many rows that have nothing under any column, in blocks that fit in memory."""
+    for start in range(0, rows, names.rows_at_once):
+        nulls = pa.nulls(min(names.rows_at_once, rows - start), pa.string())
+        yield Block(pa.table(dict.fromkeys(names.found, nulls)))
+
+
 def widened(table: pa.Table, names: Names) -> Iterator[Block]:
     """`table` under all columns, those it did not know yet null, in slices that fit in memory."""
     schema = pa.schema([(name, pa.string()) for name in names.found])
-    step = max(1, 4 * names.limits.table_cells // len(schema))
-    for start in range(0, table.num_rows, step):
-        part = table.slice(start, step)
+    for start in range(0, table.num_rows, names.rows_at_once):
+        part = table.slice(start, names.rows_at_once)
         known = dict(zip(part.column_names, part.columns, strict=True))
         nulls = pa.nulls(part.num_rows, pa.string())
         yield Block(pa.table([known.get(name, nulls) for name in names.found], schema=schema))

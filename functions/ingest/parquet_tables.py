@@ -56,12 +56,21 @@ def batches(file: BinaryIO, footer: Any, limits: Limits) -> Iterator[Any]:
 
 def longest(coded: Any, index: int, texts: list[str]) -> int:
     """The bytes of a row that has the longest text of each column's dictionary in one row group."""
-    if not texts:
-        return 0
-    found = coded.iter_batches(batch_size=1, row_groups=[index], columns=texts, use_threads=False)
-    first = reading(partial(next, found, None))
-    columns_of = [] if first is None else [column for column in first.columns if pa.types.is_dictionary(column.type)]
-    return sum(longest_text(column.dictionary) for column in columns_of)
+    found = (reading(partial(dictionaries, coded, index, name)) for name in texts)
+    return sum(longest_text(dictionary) for each in found for dictionary in each)
+
+
+def dictionaries(coded: Any, index: int, name: str) -> list[Any]:
+    """The dictionary of a column of text. In a DELTA encoding it has none, and pyarrow fails to look for one.
+
+    It fails so over broken pages, too: these will fail again when the rows are read.
+    """
+    found = coded.iter_batches(batch_size=1, row_groups=[index], columns=[name], use_threads=False)
+    try:
+        first = next(found, None)
+    except OSError:
+        return []
+    return [] if first is None else [c.dictionary for c in first.columns if pa.types.is_dictionary(c.type)]
 
 
 def longest_text(texts: Any) -> int:

@@ -1,11 +1,15 @@
 """JSON lines: one object a row, numbers as they were written, names in the order they appear."""
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from functions.ingest import json_rows
+from functions.ingest.limits import Limits
+from functions.ingest.streams import Exact
 from samara.core.records import Batch, Quarantine
 
 BatchOf = Callable[[str, bytes], Batch]
@@ -121,3 +125,17 @@ def test_few_bytes_with_many_columns_stay_within_bounds(batch_of: BatchOf, table
 
     assert (batch.rows, len(batch.columns)) == (5_001, 1_001)
     assert table_of(batch)["k999"] == [None] * 5_000 + ["999"]
+
+
+def test_objects_with_nothing_in_them_are_rows_however_many_come_before_the_first_name() -> None:
+    data, limits = b"{}\n" * 7 + b'{"a":1}\n{}\n{"b":2}\n', Limits(block=6, table_cells=1)
+
+    found = list(json_rows.blocks(Exact(io.BytesIO(data)), io.BytesIO(), limits))
+
+    rows = [row for block in found for row in block.table.to_pylist()]
+    assert rows == [{"a": None, "b": None}] * 7 + [
+        {"a": "1", "b": None},
+        {"a": None, "b": None},
+        {"a": None, "b": "2"},
+    ]
+    assert max(block.table.num_rows for block in found) <= 4

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from functions.ingest import parquet_rows
+from functions.ingest import parquet_rows, parquet_tables
 from functions.ingest.limits import LIMITS
 from samara.child import Child
 from samara.core.records import Batch, Quarantine
@@ -67,6 +67,31 @@ def test_many_row_groups_are_one_table(batch_of: BatchOf, table_of: TableOf) -> 
     batch = batch_of("a.parquet", parquet(table, row_group_size=10))
 
     assert table_of(batch) == table.to_pydict()
+
+
+@pytest.mark.parametrize("encoding", ["PLAIN", "RLE_DICTIONARY", "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY"])
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_texts_may_be_written_in_any_encoding(
+    batch_of: BatchOf, table_of: TableOf, encoding: str, version: str
+) -> None:
+    table = pa.table({"s": [None, *(f"name {n % 50}" for n in range(1_000))], "coded": ["x"] * 1_001})
+    how = ["s", "coded"] if encoding == "RLE_DICTIONARY" else ["coded"]
+    encodings = None if encoding == "RLE_DICTIONARY" else {"s": encoding}
+    options = {"use_dictionary": how, "column_encoding": encodings, "data_page_version": version}
+
+    batch = batch_of("a.parquet", parquet(table, row_group_size=400, **options))
+
+    assert table_of(batch) == table.to_pydict()
+
+
+def test_a_dictionary_beside_texts_that_have_none_still_bounds_how_many_rows_are_read_at_once() -> None:
+    table = pa.table({"delta": ["x"] * 1_000, "coded": ["y" * 1_000_000] * 1_000})
+    encodings = {"delta": "DELTA_LENGTH_BYTE_ARRAY"}
+    data = parquet(table, use_dictionary=["coded"], column_encoding=encodings, compression="zstd")
+
+    found = parquet_tables.batches(io.BytesIO(data), pq.read_metadata(io.BytesIO(data)), LIMITS)
+
+    assert next(found).nbytes <= LIMITS.row_group
 
 
 def test_rows_with_nul_are_refused_by_number(batch_of: BatchOf) -> None:
