@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samara.core import profile
 from samara.core.profile import (
     ACCURACY,
+    MOST_BUCKETS,
     MOST_CATEGORIES,
     CategoryProfile,
     Column,
@@ -44,6 +45,16 @@ def of(numbers: Values, words: list[str | None]) -> Profile:
 
 
 PROFILES = st.builds(of, FLOATS, WORDS)
+
+
+def spread(seed: int, rows: int, orders: int) -> "np.ndarray[Any, Any]":
+    """Numbers of both signs and of sizes over so many orders of magnitude each way."""
+    random = np.random.default_rng(seed)
+    sizes: np.ndarray[Any, Any] = 10 ** random.uniform(-orders, orders, rows) * random.choice([-1, 1], rows)
+    return sizes
+
+
+SPREADS = st.builds(spread, st.integers(0, 99), st.sampled_from([0, 50, 3_000, 9_000]), st.sampled_from([1, 20, 300]))
 
 
 def counted(one: Profile) -> Any:
@@ -121,6 +132,75 @@ def test_quantiles_are_within_the_accuracy_of_the_sketch(values: list[float], sh
 
     assert found is not None
     assert abs(found - exact) <= ACCURACY * 1.01 * abs(exact) + 1e-300
+
+
+@given(st.tuples(SPREADS, SPREADS, SPREADS))
+@settings(max_examples=30, deadline=None)
+def test_numbers_of_all_sizes_merge_as_exactly_as_others_and_into_no_more_buckets_than_there_may_be(
+    each: "tuple[np.ndarray[Any, Any], ...]",
+) -> None:
+    one, two, three = (Profile(rows=values.size, columns={"n": numeric(values)}) for values in each)
+    values = np.concatenate(each)
+    whole = Profile(rows=values.size, columns={"n": numeric(values)})
+
+    left, right = merge(merge(one, two), three), merge(one, merge(two, three))
+
+    assert counted(left) == counted(right) == counted(whole)
+    assert merge(one, two).to_bytes() == merge(two, one).to_bytes()
+    assert Profile.read(left.to_bytes()) == left
+    column = left.columns["n"]
+    assert isinstance(column, NumericProfile)
+    assert len(column.negatives) + len(column.positives) <= MOST_BUCKETS
+
+
+@given(SPREADS, st.floats(0, 1))
+@settings(max_examples=50, deadline=None)
+def test_quantiles_of_numbers_of_all_sizes_are_within_the_bucket_of_the_exact_one(
+    values: "np.ndarray[Any, Any]", share: float
+) -> None:
+    column = numeric(values)
+    found = column.quantile(share)
+    if found is None:
+        assert not values.size
+        return
+    exact = np.sort(values)[math.floor(share * (values.size - 1))]
+    gamma = profile.GAMMA ** (1 << column.level)
+
+    assert abs(found - exact) <= (gamma - 1) / (gamma + 1) * 1.01 * abs(exact)
+
+
+@given(SPREADS, SPREADS)
+@settings(max_examples=30, deadline=None)
+def test_distances_between_numbers_in_buckets_of_different_sizes_are_between_none_and_all(
+    one: "np.ndarray[Any, Any]", other: "np.ndarray[Any, Any]"
+) -> None:
+    left, right = numeric(one), numeric(other)
+
+    assert psi(left, left) == ks(left, left) == 0.0
+    assert 0 <= (psi(left, right) or 0) < math.inf
+    exact = exact_ks(one.tolist(), other.tolist()) if one.size and other.size else 0.0
+    assert ks(left, right) == pytest.approx(exact, abs=0.05 if min(one.size, other.size) > 50 else 1)
+
+
+def test_numbers_that_fill_few_buckets_are_written_as_before_there_were_levels() -> None:
+    data = Profile(rows=2, columns={"n": numeric(np.array([1.0, -1.0]))}).to_bytes()
+
+    assert data == (
+        b'{"columns":{"n":{"count":2,"deviation":1.0,"kind":"numeric","maximum":1.0,"mean":0.0,"minimum":-1.0,'
+        b'"missing":0,"negatives":{"0":1},"positives":{"0":1},"zeros":0}},"kind":"Profile","rows":2,"schema":1}'
+    )
+    assert Profile.read(data).to_bytes() == data
+
+
+def test_a_profile_from_before_there_were_levels_may_have_any_number_of_buckets() -> None:
+    many = NumericProfile(count=20_000, minimum=1.0, maximum=2e17, positives=dict.fromkeys(range(1, 20_001), 1))
+    old = Profile(rows=20_000, columns={"n": many})
+
+    again = merge(Profile.read(old.to_bytes()), old).columns["n"]
+
+    assert isinstance(again, NumericProfile)
+    assert (again.level, set(again.positives.values())) == (4, {32})
+    assert sum(again.positives.values()) == again.count
 
 
 def test_beyond_the_most_categories_a_sample_is_kept_that_no_order_changes() -> None:

@@ -1,9 +1,9 @@
 """How the values of each column are distributed, small enough to keep and mergeable in any order.
 
 A profile of many files is the merge of the profiles of each. Numbers are kept as a logarithmic histogram, whose
-merge is exact addition; categories as counts, with a sample that depends on nothing but the categories
-themselves once there are too many. So merging is commutative, and associative up to the rounding of `mean` and
-`deviation`.
+merge is exact addition; categories as counts. Once there are too many, buckets grow and categories are sampled, in a
+way that depends on nothing but the values themselves. So merging is commutative, and associative up to the rounding of
+`mean` and `deviation`.
 """
 
 import math
@@ -12,7 +12,14 @@ from hashlib import blake2b
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from samara.core import flaws
 from samara.core.digests import canonical
@@ -23,6 +30,7 @@ GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
 LOG_GAMMA = math.log(GAMMA)
 LARGEST = 1.7976931348623157e308
 ZERO = 400_000  # more than any bucket's number: places the buckets of both signs on one axis
+MOST_BUCKETS = 2_048  # of both signs: 2,048 different values, or sizes from 1 to 60, never fill more
 MOST_CATEGORIES = 1_000  # exact up to here, a sample of the categories beyond
 LONGEST_CATEGORY = 200  # letters: longer ones are named by their beginning and their digest
 FLOOR = 1e-4  # keeps the logarithm finite when a bin is empty on one side
@@ -43,11 +51,16 @@ class NumericProfile(Part):
     `deviation` is that of the population. `positives` and `negatives` count values by the bucket of their size:
     bucket i holds sizes in (γ^(i−1), γ^i] with γ = (1 + ACCURACY)/(1 − ACCURACY), so its middle is within
     ACCURACY of all it holds, relatively. Source: Masson, Rim & Lee, DDSketch, VLDB 2019.
+
+    Beyond MOST_BUCKETS, two neighbours become one, `level` times, where `level` is the least that suffices: γ is
+    squared each time. So it depends on the values alone, not on the order in which they came.
+    Source: Epicoco et al., UDDSketch, IEEE Access 2020.
     """
 
     kind: Literal["numeric"] = "numeric"
     count: Count = 0
     missing: Count = 0
+    level: Annotated[int, Field(ge=0, le=16)] = 0
     minimum: Finite | None = None
     maximum: Finite | None = None
     mean: Finite | None = None
@@ -56,14 +69,20 @@ class NumericProfile(Part):
     zeros: Count = 0
     positives: dict[int, Count] = {}
 
+    @model_serializer(mode="wrap")
+    def _written(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the level where it is 0, as before there were levels."""
+        body: dict[str, Any] = written(self)
+        return body if self.level else {name: value for name, value in body.items() if name != "level"}
+
     def quantile(self, share: float) -> float | None:
-        """The value below which that share of values lies, within ACCURACY relatively; None without values."""
+        """The value below which that share of values lies, within its bucket's size; None without values."""
         axis, counts = axis_of(self)
         if not axis.size or self.minimum is None or self.maximum is None:
             return None
         rank = share * (self.count - 1)
         position = int(axis[np.searchsorted(np.cumsum(counts), rank, side="right").clip(max=axis.size - 1)])
-        return min(max(middle(position), self.minimum), self.maximum)
+        return min(max(middle(position, self.level), self.minimum), self.maximum)
 
 
 class CategoryProfile(Part):
@@ -146,7 +165,7 @@ def numeric(values: "np.ndarray[Any, Any]", missing: int = 0) -> NumericProfile:
     least, most = float(finite.min()), float(finite.max())
     scale = max(abs(least), abs(most)) or 1.0  # squares of the largest floats would overflow
     scaled = finite / scale
-    return NumericProfile(
+    found = NumericProfile(
         count=int(finite.size),
         missing=missing,
         minimum=least,
@@ -157,12 +176,48 @@ def numeric(values: "np.ndarray[Any, Any]", missing: int = 0) -> NumericProfile:
         zeros=int((finite == 0).sum()),
         positives=buckets(finite[finite > 0]),
     )
+    return bounded(found)
 
 
 def buckets(sizes: "np.ndarray[Any, Any]") -> dict[int, int]:
     """How many of these sizes, all above zero, lie in each bucket."""
     numbers, counts = np.unique(np.ceil(np.log(sizes) / LOG_GAMMA).astype(np.int64), return_counts=True)
     return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+
+
+def bounded(one: NumericProfile) -> NumericProfile:
+    """The same values in no more buckets than there is room for, by the rule of `NumericProfile`."""
+    while len(one.negatives) + len(one.positives) > MOST_BUCKETS:
+        one = coarser(one, one.level + 1)
+    return one
+
+
+def coarser(one: NumericProfile, level: int) -> NumericProfile:
+    """The same values in the buckets of a level that is at least theirs."""
+    steps = level - one.level
+    if not steps:
+        return one
+    sides = {"negatives": joined(one.negatives, steps), "positives": joined(one.positives, steps)}
+    return one.model_copy(update={"level": level, **sides})
+
+
+def joined(counts: Mapping[int, int], steps: int) -> dict[int, int]:
+    """The counts of buckets after neighbours became one so many times: 2i − 1 and 2i become i.
+
+    >>> joined({-1: 1, 0: 2, 1: 3, 2: 4, 3: 5}, 1)
+    {0: 3, 1: 7, 2: 5}
+    """
+    total: dict[int, int] = {}
+    for number, count in counts.items():
+        place = -(-number >> steps)
+        total[place] = total.get(place, 0) + count
+    return total
+
+
+def alike(one: NumericProfile, other: NumericProfile) -> tuple[NumericProfile, NumericProfile]:
+    """Both in buckets of the same sizes."""
+    level = max(one.level, other.level)
+    return coarser(one, level), coarser(other, level)
 
 
 def categories(values: Sequence[str] | Mapping[str, int], missing: int = 0) -> CategoryProfile:
@@ -243,7 +298,7 @@ def together(name: str, one: "Column | int", other: "Column | int") -> Column:
         case (_, int()):
             return one.model_copy(update={"missing": one.missing + other})
         case (NumericProfile(), NumericProfile()):
-            return both_numeric(one, other)
+            return bounded(both_numeric(*alike(one, other)))
         case (CategoryProfile(), CategoryProfile()):
             level = max(one.level, other.level)
             counts = added(one.counts, other.counts)
@@ -259,7 +314,7 @@ def together(name: str, one: "Column | int", other: "Column | int") -> Column:
 
 
 def both_numeric(one: NumericProfile, other: NumericProfile) -> NumericProfile:
-    """Two profiles of numbers as one. Moments by Chan, Golub & LeVeque 1979, scaled so that nothing overflows."""
+    """Two profiles of one level as one. Moments by Chan, Golub & LeVeque 1979, scaled so that nothing overflows."""
     minimum, maximum = either(min, one.minimum, other.minimum), either(max, one.maximum, other.maximum)
     mean, deviation = one.mean, one.deviation
     if mean is None:
@@ -277,6 +332,7 @@ def both_numeric(one: NumericProfile, other: NumericProfile) -> NumericProfile:
     return NumericProfile(
         count=one.count + other.count,
         missing=one.missing + other.missing,
+        level=one.level,
         minimum=minimum,
         maximum=maximum,
         mean=mean,
@@ -324,13 +380,13 @@ def axis_of(profile: NumericProfile) -> Axis:
     return np.array([at for at, _ in placed], dtype=np.int64), np.array([n for _, n in placed], dtype=np.int64)
 
 
-def middle(position: int) -> float:
+def middle(position: int, level: int) -> float:
     """The value that stands for all values of a bucket."""
     if position == 0:
         return 0.0
     number = abs(position) - ZERO
     try:
-        size = math.exp(number * LOG_GAMMA) * 2 / (GAMMA + 1)
+        size = math.exp((number << level) * LOG_GAMMA) * 2 / (GAMMA ** (1 << level) + 1)
     except OverflowError:
         size = LARGEST
     return math.copysign(min(size, LARGEST), position)
@@ -351,7 +407,7 @@ def psi(baseline: Column, current: Column, bins: int = 10) -> float | None:
     """
     match baseline, current:
         case (NumericProfile(), NumericProfile()):
-            expected, found = shares_of_numbers(baseline, current, bins)
+            expected, found = shares_of_numbers(*alike(baseline, current), bins)
         case (CategoryProfile(), CategoryProfile()):
             expected, found = shares_of_categories(baseline, current)
         case _:
@@ -369,7 +425,7 @@ def stability(expected: Sequence[int], found: Sequence[int]) -> float:
 
 
 def shares_of_numbers(baseline: NumericProfile, current: NumericProfile, bins: int) -> tuple[list[int], list[int]]:
-    """How many values of each lie in the bins that `baseline` defines."""
+    """How many values of each, of one level, lie in the bins that `baseline` defines."""
     axis, counts = axis_of(baseline)
     cuts: set[int] = set()
     if axis.size:
@@ -422,7 +478,7 @@ def ks(baseline: Column, current: Column) -> float | None:
         return None
     if not baseline.count or not current.count:
         return 0.0
-    (left, expected), (right, found) = axis_of(baseline), axis_of(current)
+    (left, expected), (right, found) = (axis_of(side) for side in alike(baseline, current))
     at = np.union1d(left, right)
     gaps = distribution(at, left, expected) - distribution(at, right, found)
     return float(np.abs(gaps).max().clip(0, 1))
