@@ -216,14 +216,20 @@ def ask_for_training(settings: Settings, model: str, reason: str, *, again: bool
     answer = (asked_here if settings.provider == "local" else decided_here)(settings, path, body)
     if "error" in answer:
         raise refusal(model, answer["error"])
-    run, status = f" run {answer['run']} of {model}", answer["status"]
-    said = {
-        "submitted": "is on its way; `samara status` shows it",
-        "succeeded": "was this very plan, and succeeded; change code, data or settings",
-        "failed": f"was this very plan, and failed: {answer.get('why')}",
-    }
-    out.print(Text.assemble(WRONG if status == "failed" else FINE, f"{run} {said[status]}"))
-    return bool(status != "failed")
+    fine = bool(answer["status"] != "failed")
+    out.print(Text.assemble(FINE if fine else WRONG, f" run {answer['run']} of {model} {stands(answer)}"))
+    return fine
+
+
+def stands(answer: dict[str, Any]) -> str:
+    """Where a run stands that somebody asked for, as `train` tells it."""
+    match answer["status"]:
+        case "submitted":
+            return "is on its way; `samara status` shows it"
+        case "failed":
+            return f"was this very plan, and failed: {answer['why']}"
+        case status:
+            return f"was this very plan, and {status}; change code, data or settings"
 
 
 def ask_for_scores(

@@ -13,7 +13,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -310,8 +310,7 @@ def closing(story: Story, out: Console, elapsed: float, *, keep: bool) -> None:
     home = story.platform.settings.home
     here = "" if home == Path.cwd() / HOME else f" --home {shown(home)}"
     samara = shown(Path(sys.executable).parent / "samara") + here
-    said = [f"  {samara} why {month.prediction}" for month in story.months[1:2] + story.months[2:][-1:]]
-    said = ["", *(["Walk predictions back to the uploaded files, every digest verified:"] if said else []), *said]
+    said = ["", *walks(samara, story.months)]
     said += ["Look around:", *(f"  {samara} {verb}" for verb in ("status", f"models {model}", f"rollback {model}"))]
     if keep:
         said += [f"Dashboard (Ctrl-C ends it):  {story.platform.url}/models/{model}"]
@@ -322,11 +321,27 @@ def closing(story: Story, out: Console, elapsed: float, *, keep: bool) -> None:
         out.print(line, soft_wrap=True)
 
 
+def walks(samara: str, months: Sequence[Month]) -> list[str]:
+    """How to walk a prediction back of the first and of the last month in which some were asked."""
+    asked = [month.prediction for month in (*months[1:2], *months[2:][-1:])]
+    head = "Walk predictions back to the uploaded files, every digest verified:"
+    return [head, *(f"  {samara} why {prediction}" for prediction in asked)] if asked else []
+
+
 def saved(story: Story, path: Path) -> Path:
-    """The model's page as a file, for when nobody stays to serve it: without the links to pages beside it."""
+    """The model's page as a file, for when nobody stays to serve it."""
     page = httpx.get(f"{story.platform.url}/models/{story.definition.model}", timeout=30).text
-    path.write_text(re.sub(r'(<a\b[^>]*?) href="/[^"]*"', r"\1", page), "utf-8")
+    path.write_text(alone(page), "utf-8")
     return path
+
+
+def alone(page: str) -> str:
+    """A page without its links to others of the dashboard: in a file they would lead nowhere.
+
+    >>> alone('<a class="home" href="/">Samara</a> <a href="#main">Skip</a> <a href="/models/late">late</a>')
+    '<a class="home">Samara</a> <a href="#main">Skip</a> <a>late</a>'
+    """
+    return re.sub(r'(<a\b[^>]*?) href="/[^"]*"', r"\1", page)
 
 
 def begin_anew(settings: Settings) -> None:

@@ -4,19 +4,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from click.testing import Result as Ended
 
 from samara import app, project
+from samara.app import App
 from samara.catalogue import load, named
 from samara.cli import main
 from samara.core import keys
+from samara.core.records import Result, Run
 from samara.dispatch import deliver
 from samara.events import ObjectCreated
 from samara.settings import Settings
 from tests.conftest import NOON
 from tests.emulators import s3
 
-Samara = Callable[..., Result]
+Samara = Callable[..., Ended]
 
 
 @pytest.fixture
@@ -68,7 +71,9 @@ def test_an_upload_lands_in_the_bucket_and_the_status_says_so(samara: Samara, se
     assert "tumours" in shown
 
 
-def test_a_training_is_asked_for_with_the_permissions_of_who_asks(samara: Samara, settings: Settings) -> None:
+@pytest.fixture
+def whole(samara: Samara, settings: Settings) -> App:
+    """The bucket with a published project and an accepted batch."""
     samara("init", "mine")
     whole = app.build(settings)
     project.publish(project.read(Path("mine")), whole)
@@ -76,12 +81,35 @@ def test_a_training_is_asked_for_with_the_permissions_of_who_asks(samara: Samara
     functions = load()
     for name, topic in (("ingest", keys.LANDING), ("validate", keys.DATASETS)):
         deliver(named(functions, name), ObjectCreated(next(whole.store.list(topic)), NOON), whole)
+    return whole
 
+
+def test_a_training_is_asked_for_with_the_permissions_of_who_asks(samara: Samara, whole: App) -> None:
     asked = samara("train", "malignant", "--why", "a new colleague")
 
     assert "of malignant is on its way" in asked.output
     assert len(list(whole.store.list(keys.DECISIONS))) == 1
     assert list(whole.store.list(keys.RUNS))
+
+
+def test_what_failed_is_said_to_have_failed_and_tried_once_more_if_that_is_asked(samara: Samara, whole: App) -> None:
+    samara("train", "malignant")
+    (run_key,) = whole.store.list(keys.RUNS)
+    run = whole.read(Run, run_key)
+    made = {"made_by": whole.maker, "made_from": (run.link(run_key),)}
+    whole.write(
+        keys.result(run_key), Result(**made, model="malignant", run=run.run, status="failed", why="the disk was full")
+    )
+
+    failed, again = samara("train", "malignant"), samara("train", "malignant", "--again")
+
+    assert failed.exit_code == 1
+    assert "✗" in failed.output
+    assert "was this very plan, and failed: the disk was full; change code, data or settings, or ask with --again" in (
+        " ".join(failed.output.split())
+    )
+    assert again.exit_code == 0
+    assert len([*whole.store.list(keys.RUNS)]) == 2
 
 
 def test_a_training_without_machines_is_refused_by_name(samara: Samara, monkeypatch: pytest.MonkeyPatch) -> None:

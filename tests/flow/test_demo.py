@@ -35,6 +35,7 @@ def test_the_demo_tells_the_story_twice_and_every_id_it_prints_resolves(tmp_path
         page = re.search(r"file://(\S+)", ended.stdout)
         assert page is not None
         assert "late" in Path(page[1]).read_text()
+        assert 'href="/' not in Path(page[1]).read_text()
 
 
 def test_ctrl_c_in_the_middle_of_the_demo_leaves_no_process_behind(tmp_path: Path) -> None:
