@@ -6,6 +6,7 @@ what comes gathers, and goes together once one is free: the busier, the larger t
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from queue import SimpleQueue
@@ -161,9 +162,10 @@ class Together:
         self._planned = False
         self._looks = True  # whether the next call is to be told computing from waiting
         self._slow: dict[Kind, float] = {}  # the share of the latest calls that were
+        self._elsewhere: Counter[str] = Counter()  # in how many calls in threads an address is asked
 
     def add(self, turn: Turn) -> None:
-        (self._quick if self._slow.get(kind(turn), 1.0) < OFTEN else self._arrived).append(turn)
+        (self._quick if self._quickly([turn]) else self._arrived).append(turn)
         self._plan()
 
     def look(self, now: float) -> None:
@@ -178,7 +180,7 @@ class Together:
         self._planned = False
         if self._arrived and self._busy < WORKERS:
             turns, self._arrived = self._arrived[:MOST_TOGETHER], self._arrived[MOST_TOGETHER:]
-            self._in_a_thread(turns)
+            (self._at_once if self._quickly(turns) else self._in_a_thread)(turns)
         if self._quick:
             turns, self._quick = self._quick[:MOST_TOGETHER], self._quick[MOST_TOGETHER:]
             self._at_once(turns)
@@ -188,6 +190,10 @@ class Together:
         if not self._planned and (self._quick or (self._arrived and self._busy < WORKERS)):
             self._planned = True
             self._loop.soon(self._go)
+
+    def _quickly(self, turns: list[Turn]) -> bool:
+        """Whether these are of quick kinds. While threads are at work on their address, they had better gather."""
+        return all(self._slow.get(one, 1.0) < OFTEN and one[0] not in self._elsewhere for one in set(map(kind, turns)))
 
     def _at_once(self, turns: list[Turn]) -> None:
         try:
@@ -201,6 +207,8 @@ class Together:
     def _in_a_thread(self, turns: list[Turn]) -> None:
         self._busy += 1
         self._running.begin(turns)
+        asked = Counter({kind(turn)[0] for turn in turns})
+        self._elsewhere += asked
 
         def work() -> None:
             found = self._measured(turns, self._run)
@@ -209,6 +217,7 @@ class Together:
         def done(responses: Sequence[HttpResponse], took: float, waited: float) -> None:
             self._running.end(turns)
             self._busy -= 1
+            self._elsewhere -= asked
             self._settle(turns, responses, took, waited)
             self._go()
 
@@ -304,8 +313,8 @@ class Loading:
 
 
 def kind(turn: Turn) -> Kind:
-    """What requests have in common that take about as long: their address, and the binary digits of their size."""
-    return turn.head.path if turn.head else "", len(turn.body).bit_length()
+    """What requests have in common that take about as long: their address, and the octal digits of their size."""
+    return turn.head.path if turn.head else "", len(turn.body).bit_length() // 3
 
 
 def answered(function: Function, run: Callable[[], Sequence[Any]], count: int) -> Sequence[HttpResponse]:
