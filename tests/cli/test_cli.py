@@ -1,32 +1,22 @@
 """The command line as people meet it: what it says, what it refuses, and how it ends."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from samara import admin, app, console, project
-from samara.cli import main
 from samara.core import aliases, keys
 from samara.core.aliases import Aliases
 from samara.core.digests import digest
 from samara.core.records import ModelVersion, Parity, Signature
 from samara.errors import Unavailable
 from samara.settings import Settings
+from tests.cli.conftest import Samara
 
-Samara = Callable[..., Result]
 NOON = datetime(2013, 2, 14, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def samara(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Samara:
-    """Runs a command in an empty folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    return lambda *words: CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
 
 
 @pytest.fixture

@@ -1,29 +1,19 @@
 """What commands say: each thing once, and where to look next."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from samara import app, console
 from samara.app import App
-from samara.cli import main
 from samara.core import keys
 from samara.core.heads import ContractHead
 from samara.errors import NotFound
 from samara.settings import Settings
+from tests.cli.conftest import Samara
 
-Samara = Callable[..., Result]
 NOON = datetime(2013, 2, 14, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def samara(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Samara:
-    """Runs a command in an empty folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    return lambda *words: CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
 
 
 @pytest.fixture
