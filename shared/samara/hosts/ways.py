@@ -7,7 +7,7 @@ what comes gathers, and goes together once one is free: the busier, the larger t
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -165,7 +165,7 @@ class Together:
         self._elsewhere: Counter[str] = Counter()  # in how many calls in threads an address is asked
 
     def add(self, turn: Turn) -> None:
-        (self._quick if self._quickly([turn]) else self._arrived).append(turn)
+        (self._quick if self._quickly([kind(turn)]) else self._arrived).append(turn)
         self._plan()
 
     def look(self, now: float) -> None:
@@ -180,7 +180,7 @@ class Together:
         self._planned = False
         if self._arrived and self._busy < WORKERS:
             turns, self._arrived = self._arrived[:MOST_TOGETHER], self._arrived[MOST_TOGETHER:]
-            (self._at_once if self._quickly(turns) else self._in_a_thread)(turns)
+            (self._at_once if self._quickly(set(map(kind, turns))) else self._in_a_thread)(turns)
         if self._quick:
             turns, self._quick = self._quick[:MOST_TOGETHER], self._quick[MOST_TOGETHER:]
             self._at_once(turns)
@@ -191,9 +191,9 @@ class Together:
             self._planned = True
             self._loop.soon(self._go)
 
-    def _quickly(self, turns: list[Turn]) -> bool:
-        """Whether these are of quick kinds. While threads are at work on their address, they had better gather."""
-        return all(self._slow.get(one, 1.0) < OFTEN and one[0] not in self._elsewhere for one in set(map(kind, turns)))
+    def _quickly(self, kinds: Iterable[Kind]) -> bool:
+        """Whether these are quick kinds. While threads are at work on their address, they had better gather."""
+        return all(self._slow.get(one, 1.0) < OFTEN and one[0] not in self._elsewhere for one in kinds)
 
     def _at_once(self, turns: list[Turn]) -> None:
         try:
