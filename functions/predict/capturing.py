@@ -63,15 +63,14 @@ def keep(works: Sequence[Work], app: App) -> None:
     except SamaraError as error:
         for one in works:
             if one.error:
-                lost(one, error)
+                lost(one.model, one.error, error)
             one.capture, one.error = "", one.error or error
 
 
-def lost(one: Work, error: SamaraError) -> None:
+def lost(model: str, refusal: SamaraError, error: SamaraError) -> None:
     """A refusal is told even where it cannot be written down. Then the log is all that has it."""
-    refused, code = refused_with(one.error) if one.error else (200, "")
-    said = {"model": one.model, "status": refused, "code": code, "not captured": str(error)[:1000]}
-    log.error(json.dumps(said))
+    status, code = refused_with(refusal)
+    log.error(json.dumps({"model": model, "status": status, "code": code, "not captured": str(error)[:1000]}))
 
 
 def put(key: str, data: bytes, app: App) -> None:
