@@ -218,7 +218,7 @@ def test_no_request_is_lost_and_none_is_answered_by_a_version_that_was_not_live(
     mover.join()
 
     assert len(answers) == way.requests
-    assert by_heart[0] == 0 if way.captured else by_heart[0] > 0.9 * way.requests
+    assert by_heart[0] == 0 if way.captured else by_heart[0] > 0.5 * way.requests
     assert len(mover.moves) == MOVES + 1
     live = list(mover.live())
     for answer in answers:
