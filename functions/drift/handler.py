@@ -13,9 +13,10 @@ Ticked twice, late or out of order, it finds each report there and leaves it alo
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import NamedTuple
 
 from functions.drift.gathered import Gathered, answered_most
-from functions.drift.verdict import judged
+from functions.drift.verdict import Share, judged
 from samara import captures
 from samara.app import App
 from samara.core import keys, windows
@@ -29,7 +30,8 @@ from samara.entry import on_tick
 from samara.errors import NotFound, Rejected
 from samara.events import Tick
 
-MOST_ROWS = 1_000_000  # of one request: more than any body that predict takes
+MOST_CAPTURES = 50_000  # of one window: more would not change its figures, and not be read in time
+MOST_ROWS = 1_000_000  # of one window, and of one request: more than any body that predict takes
 LOOKBACK: dict[Size, int] = {"hour": 48, "day": 14, "month": 12}  # how late a tick may come and still find its window
 
 
@@ -77,11 +79,11 @@ def due(definition: Definition, at: datetime, app: App) -> Iterator[Window]:
 
 def measured(definition: Definition, window: Window, champion: int, at: datetime, app: App) -> DriftReport:
     model = definition.model
-    gathered, unreadable = captured(model, window, app)
+    seen = captured(model, window, app)
 
-    version = answered_most(gathered) or champion
-    most = gathered.get(version) or Gathered(baseline(model, version, app))
-    found = judged(most.baseline, most.profile(), definition.drift, comparable=most.comparable)
+    version = answered_most(seen.gathered) or champion
+    most = seen.gathered.get(version) or Gathered(baseline(model, version, app))
+    found = judged(most.baseline, most.profile(), definition.drift, comparable=most.comparable, share=seen.share)
 
     return DriftReport(
         made_by=app.maker,
@@ -95,29 +97,38 @@ def measured(definition: Definition, window: Window, champion: int, at: datetime
         columns=found.columns,
         performance=most.labelled.performance(definition.task),
         labelled_rows=most.labelled.rows,
-        unreadable=unreadable,
-        captures=app.keep("".join(most.lines).encode()),
+        unreadable=seen.unreadable,
+        captures=app.keep("".join(sorted(most.lines)).encode()),
         noted={"at": at.isoformat()},
     )
 
 
-def captured(model: str, window: Window, app: App) -> tuple[dict[int, Gathered], int]:
-    """The window's answers by the version that gave them, and how many captures could not be read."""
-    truths, unreadable = captures.truths(app, model, window), 0
+class Seen(NamedTuple):
+    """A window's answers by the version that gave them, what could not be read, and which share of all that is."""
+
+    gathered: dict[int, Gathered]
+    unreadable: int
+    share: Share
+
+
+def captured(model: str, window: Window, app: App) -> Seen:
+    """What was asked in the window, or a fair part of it where there is more than can be read in time."""
+    drawn = captures.drawn(app, model, window, MOST_CAPTURES)
+    truths = captures.truths(app, model, window, drawn.keys)
     gathered: dict[int, Gathered] = {}
-    for key, capture in captures.under(app, captures.prefix(keys.CAPTURES, model, window)):
-        if capture is None:
+    looked_at = unreadable = rows = 0
+    for key, capture in captures.each(app, drawn.keys):
+        looked_at += 1
+        if capture is None or capture.model != model or capture.rows > MOST_ROWS:
             unreadable += 1
-            continue
-        if capture.model != model or capture.rows > MOST_ROWS:
-            unreadable += 1
-            continue
-        if capture.status != 200 or capture.version is None:
-            continue
-        if capture.version not in gathered:
-            gathered[capture.version] = Gathered(baseline(model, capture.version, app))
-        gathered[capture.version].add(key, capture, truths.get(capture.prediction, ()))
-    return gathered, unreadable
+        elif capture.status == 200 and capture.version is not None:
+            if capture.version not in gathered:
+                gathered[capture.version] = Gathered(baseline(model, capture.version, app))
+            gathered[capture.version].add(key, capture, truths.get(capture.prediction, ()))
+            rows += capture.rows
+        if rows >= MOST_ROWS:
+            break
+    return Seen(gathered, unreadable, Share(looked_at, max(looked_at, drawn.there)))
 
 
 def baseline(model: str, version: int, app: App) -> Profile:

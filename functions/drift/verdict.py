@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from samara.core.definition import Drift
 from samara.core.metrics import reaches
@@ -12,26 +12,56 @@ from samara.core.records import ColumnDrift
 NAMED = 5  # columns told by name; the report has them all
 
 
+Word = Literal["stable", "drifted", "too few rows"]
+
+
+class Share(NamedTuple):
+    """How many of a window's captures were looked at, and how many are there."""
+
+    looked_at: int
+    there: int
+
+    def of_all(self, rows: int) -> int:
+        """About how many rows all captures have, of which those looked at have so many.
+
+        >>> Share(50, 1000).of_all(70)
+        1400
+        """
+        return rows * self.there // self.looked_at if self.looked_at else rows
+
+    def told(self) -> str:
+        """For the end of a sentence; empty where all were looked at."""
+        if self.looked_at == self.there:
+            return ""
+        return f"; a fair part was looked at, {self.looked_at:,} of {self.there:,} captures"
+
+
+ALL = Share(1, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    word: Literal["stable", "drifted", "too few rows"]
+    word: Word
     why: str
     columns: tuple[ColumnDrift, ...]
 
 
-def judged(baseline: Profile, current: Profile, limits: Drift, *, comparable: int) -> Verdict:
-    """The verdict on a window. `comparable` rows have at least one of the baseline's columns."""
+def judged(baseline: Profile, current: Profile, limits: Drift, *, comparable: int, share: Share = ALL) -> Verdict:
+    """The verdict on a window, of which `current` is a `share`. `comparable` rows have a column of the baseline."""
     columns = tuple(compared(name, baseline, current, limits) for name in baseline.columns)
-    if current.rows < limits.min_rows:
-        return Verdict("too few rows", f"{current.rows:,} rows were answered; {limits.min_rows:,} are needed", columns)
-    if not comparable:
-        why = f"none of the captures has a column of the baseline ({', '.join(list(baseline.columns)[:NAMED])})"
-        return Verdict("too few rows", why, columns)
     drifted = [column for column in columns if column.drifted]
-    if not drifted:
-        why = f"none of {len(columns)} columns reached KS {limits.ks:g} or PSI {limits.psi:g}"
-        return Verdict("stable", why, columns)
-    return Verdict("drifted", told(drifted, limits), columns)
+    rows = share.of_all(current.rows)
+    word: Word
+    if rows < limits.min_rows:
+        word, why = "too few rows", f"{rows:,} rows were answered; {limits.min_rows:,} are needed"
+    elif not comparable:
+        few = ", ".join(list(baseline.columns)[:NAMED])
+        word, why = "too few rows", f"none of the captures has a column of the baseline ({few})"
+    elif drifted:
+        word, why = "drifted", told(drifted, limits)
+    else:
+        word, why = "stable", f"none of {len(columns)} columns reached KS {limits.ks:g} or PSI {limits.psi:g}"
+    return Verdict(word, why + share.told(), columns)
 
 
 def compared(name: str, baseline: Profile, current: Profile, limits: Drift) -> ColumnDrift:

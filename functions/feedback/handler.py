@@ -149,7 +149,7 @@ def keep(said: Feedback, prediction: Prediction, app: App) -> None:
         if key not in before:
             if created(key, said, app):
                 return
-            before = dict(captures.feedback(app, prediction.truths))
+            before = dict(captures.feedback(app, app.store.list(prediction.truths)))
             if holds(said, before.values()):
                 return
 

@@ -23,7 +23,7 @@ from samara.errors import NotFound, Rejected
 from samara.events import Tick
 
 LOOKBACK = 48  # hours: how late a tick may come and still find its hour
-MOST_ROWS = 10_000  # of one hour; the names of captures are drawn by lot, so the first of them are a fair sample
+MOST_ROWS = 10_000  # of one hour
 BUDGET_S = 15.0  # after which no further hour is begun: the next tick goes on with those that are left
 HOUR_S = 10.0  # after which an hour's sample is large enough as it is: both together fit into the function's time
 
@@ -39,8 +39,8 @@ def compared(event: Tick, app: App) -> list[ShadowReport]:
             for hour in due(model, event.at, app) if number else ():
                 if time.monotonic() > until:
                     return written
-                report = asked(served.version(model, number or 0, app), hour, event.at, app)
-                written.append(app.write(keys.shadow(model, hour.name), report))
+                found = report(served.version(model, number or 0, app), hour, event.at, app)
+                written.append(app.write(keys.shadow(model, hour.name), found))
     return written
 
 
@@ -61,13 +61,14 @@ def due(model: str, at: datetime, app: App) -> Iterator[Window]:
             yield hour
 
 
-def asked(shadow: Version, hour: Window, at: datetime, app: App) -> ShadowReport:
+def report(shadow: Version, hour: Window, at: datetime, app: App) -> ShadowReport:
     """What the shadow says about an hour's captures, each asked as it was asked then."""
     policy = served.policy_of(shadow.model, app)
     session = served.session(shadow, policy, app)
-    truths = captures.truths(app, shadow.model, hour)
+    asked = captures.first(app, shadow.model, hour, MOST_ROWS)
+    truths = captures.truths(app, shadow.model, hour, asked)
     found, seconds, until = Comparison(), 0.0, time.monotonic() + HOUR_S
-    for _, capture in captures.under(app, captures.prefix(keys.CAPTURES, shadow.model, hour)):
+    for _, capture in captures.each(app, asked):
         given = inputs(capture, shadow, session) if capture else None
         started = time.perf_counter()
         outputs = answers(session, given, policy.limit_s) if given else None

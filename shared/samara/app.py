@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # whoever reads records imports them; an answer needs none of
 else:  # a bound by name has typing compile it, for which Python makes a hundred classes
     AnyRecord, AnyHead = TypeVar("AnyRecord"), TypeVar("AnyHead")
 ATTEMPTS = 100  # to swap one head: more writers than that at once is a mistake worth hearing of
+AT_ONCE = 8  # reads of a cloud's store: they keep one processor busy, and no SDK's connections run out
 CHUNK = 1 << 20
 PIECE = 64 << 10  # bytes: more than nearly every file of code has
 PACKED = "code.sha256"  # in a package, the digest of its code
@@ -41,12 +42,14 @@ class App(NamedTuple):
     """One function's view of the world. `maker` is signed into every record it writes.
 
     `hasty`, it may raise `NotAtOnce` before it begins what takes its time: it is run where everybody waits for it.
+    `at_once` is how many objects are best read at a time: several, where the store is a journey away.
     """
 
     store: ObjectStore
     jobs: JobRunner
     maker: Maker
     hasty: bool = False
+    at_once: int = 1
 
     def acting_as(self, function: Function) -> "App":
         """The same world with the permissions, and under the name, of `function`."""
@@ -219,7 +222,8 @@ class App(NamedTuple):
 def build(settings: Settings) -> App:
     """The app of this process: the one place where providers are chosen."""
     store = providers.load(settings.provider).object_store(settings)
-    return App(store, job_runner(settings), Maker(function="samara", code=code_digest()))
+    maker = Maker(function="samara", code=code_digest())
+    return App(store, job_runner(settings), maker, at_once=AT_ONCE if settings.provider in CLOUDS else 1)
 
 
 def job_runner(settings: Settings) -> JobRunner:

@@ -2,8 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from itertools import takewhile
+from typing import Any, NamedTuple
 
+from samara.ahead import ahead
 from samara.app import App
 from samara.core import keys
 from samara.core.lineage import misplaced
@@ -13,6 +15,17 @@ from samara.errors import NotFound, Rejected
 
 Word = tuple[str, str, tuple[Any, ...]]
 """When something was said of a prediction, the digest of the record of it, and the truth about each row."""
+
+PASSES = 64  # over what was drawn, so that whoever stops early has seen of every hour
+DEPTH = 3  # slashes in the key of a capture: below its topic, model and hour. What lies elsewhere is a stray file
+
+
+class Drawn(NamedTuple):
+    """The keys of the objects that were drawn, in an order whose every beginning is about as fair as the whole. How
+    many captures are `there` to draw from, by the names of the objects."""
+
+    keys: list[str]
+    there: int
 
 
 def windows_with(app: App, model: str, closed: Sequence[Window]) -> Iterator[Window]:
@@ -33,22 +46,63 @@ def prefix(topic: str, model: str, window: Window) -> str:
     return f"{topic}{model}/{window.name}"
 
 
-def truths(app: App, model: str, window: Window) -> dict[str, tuple[Any, ...]]:
-    """The last word about each row of the window's predictions."""
+def drawn(app: App, model: str, window: Window, most: int) -> Drawn:
+    """A fair part of the window's captures, or all of them.
+
+    Their names are drawn by lot, or are digests, and they are listed by the hour. So every second of them is as good
+    as all, and every second of those again, until no more than `most` are left, or one object.
+    """
+    taken: list[str] = []
+    there = held_there = passed = 0
+    step = 1
+    for key in app.store.list(prefix(keys.CAPTURES, model, window)):
+        there += held(key)
+        passed += 1
+        if (passed - 1) % step:
+            continue
+        taken.append(key)
+        held_there += held(key)
+        while held_there > most and len(taken) > 1:
+            taken, step = taken[::2], step * 2
+            held_there = sum(map(held, taken))
+    return Drawn([key for start in range(PASSES) for key in taken[start::PASSES]], there)
+
+
+def first(app: App, model: str, hour: Window, most: int) -> list[str]:
+    """The keys of the hour's first objects, with `most` captures or all. They are a fair part of it, as all are whose
+    names were drawn by lot, and nobody lists the others."""
+    taken: list[str] = []
+    there = 0
+    for key in app.store.list(prefix(keys.CAPTURES, model, hour)):
+        taken.append(key)
+        there += held(key)
+        if there >= most:
+            break
+    return taken
+
+
+def truths(app: App, model: str, window: Window, asked: Iterable[str]) -> dict[str, tuple[Any, ...]]:
+    """The last word about each row of the predictions whose captures lie at these keys in the window."""
+    wanted = {one.truths for key in asked if key.count("/") == DEPTH for one in keys.predictions_at(key)}
+    last = max(wanted, default="") + "~"  # behind all that was said about it
+    said_there = takewhile(last.__ge__, app.store.list(prefix(keys.FEEDBACK, model, window)))
     words: dict[str, list[Word]] = defaultdict(list)
-    for _, said in feedback(app, prefix(keys.FEEDBACK, model, window)):
+    for _, said in feedback(app, (key for key in said_there if key[: key.rfind("/") + 1] in wanted)):
         if said is not None:
             words[said.prediction].append(word(said))
     return {prediction: known(theirs) for prediction, theirs in words.items()}
 
 
-def feedback(app: App, prefix: str) -> Iterator[tuple[str, Feedback | None]]:
-    """All that was said under `prefix`, with its key; None for what cannot be read."""
-    for key in app.store.list(prefix):
+def feedback(app: App, said_at: Iterable[str]) -> Iterator[tuple[str, Feedback | None]]:
+    """What was said at these keys; None for what cannot be read."""
+
+    def said(key: str) -> Feedback | None:
         try:
-            yield key, app.read(Feedback, key)
+            return app.read(Feedback, key)
         except (Rejected, NotFound):
-            yield key, None
+            return None
+
+    return ahead(said, said_at, app.at_once)
 
 
 def word(said: Feedback) -> Word:
@@ -60,17 +114,24 @@ def known(words: Iterable[Word]) -> tuple[Any, ...]:
     return last_words([truth for _, _, truth in sorted(words, key=lambda one: one[:2])])
 
 
-def under(app: App, prefix: str) -> Iterator[tuple[str, Capture | None]]:
-    """Each capture under `prefix` with its key, as keys sort; None for one that cannot be read."""
-    for key in app.store.list(prefix):
-        yield from within(app, key)
+def each(app: App, asked: Iterable[str]) -> Iterator[tuple[str, Capture | None]]:
+    """The captures in the objects at these keys, in their order, each by its name; None for one that cannot be read.
+
+    A line broken or cut off is that prediction's loss, not that of the others.
+    """
+    for key, data in ahead(lambda key: found(app, key), asked, app.at_once):
+        yield from within(key, data)
 
 
-def within(app: App, key: str) -> Iterator[tuple[str, Capture | None]]:
-    """The captures in one object. A line broken or cut off is that prediction's loss, not that of the others."""
+def found(app: App, key: str) -> bytes | None:
     try:
-        data = app.store.get(key).data
+        return app.store.get(key).data
     except NotFound:
+        return None
+
+
+def within(key: str, data: bytes | None) -> Iterator[tuple[str, Capture | None]]:
+    if data is None:
         yield key, None
         return
     lines = [data]

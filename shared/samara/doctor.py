@@ -119,7 +119,7 @@ def record(whole: app.App, key: str) -> int:
 def capture(whole: app.App, key: str) -> int:
     """How many captures the object at `key` holds, one or several."""
     count = 0
-    for named, found in captures.within(whole, key):
+    for named, found in captures.within(key, captures.found(whole, key)):
         if found is None:
             whole.store.head(key)  # `NotFound` when it is gone
             raise Rejected(named, "altered, cut off or misplaced; its answer can no longer be walked back")

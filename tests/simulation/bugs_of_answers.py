@@ -1,6 +1,6 @@
 """Mistakes in how questions are answered: one at a time, by the batch, by a shadow; and in what is told of failures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from functions.drift import handler as drift
@@ -111,13 +111,13 @@ def drift_counts_a_row_too_many() -> Iterator[Patch]:
 
 def drift_counts_a_capture_twice() -> Iterator[Patch]:
     """The first capture of a window is measured again with the others."""
-    real = captures.under
+    real = captures.each
 
-    def under(app: App, prefix: str) -> Iterator[Any]:
-        found = list(real(app, prefix))
+    def each(app: App, asked: Iterable[str]) -> Iterator[Any]:
+        found = list(real(app, asked))
         yield from (*found[:1], *found)
 
-    yield captures, "under", under
+    yield captures, "each", each
 
 
 def first_truth_counts() -> Iterator[Patch]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from functions.drift import handler
 from functions.drift.handler import run
 from samara import captures
 from samara.app import App
@@ -290,7 +291,7 @@ def test_each_capture_that_was_cut_off_is_named(whole: App, store: MemoryStore) 
     key = together(whole, 3)
     store.replace(key, store.get(key).data.split(b"\n")[0], store.get(key).version)
 
-    found = [(named, capture is not None) for named, capture in captures.within(whole, key)]
+    found = [(named, capture is not None) for named, capture in captures.within(key, store.get(key).data)]
 
     assert found == [(f"{key}#1", True), (f"{key}#2", False), (f"{key}#3", False)]
 
@@ -647,3 +648,35 @@ def test_broken_feedback_is_no_feedback(whole: App, app: App, store: MemoryStore
     run(MORNING, app)
 
     assert (report(whole).labelled_rows, report(whole).performance) == (0, {})
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit that a test can reach."""
+    monkeypatch.setattr(handler, "MOST_CAPTURES", 16)
+
+
+@pytest.mark.usefixtures("few")
+def test_of_a_window_with_more_captures_than_can_be_read_a_fair_part_is_measured(whole: App, app: App) -> None:
+    serve(whole, {"n": STEADY})
+    asked = [ask(whole, {"n": STEADY}, name=str(number), hour=f"2013-02-14T{number % 24:02}") for number in range(50)]
+    for one in asked:
+        tell(whole, one, [1] * 100)
+
+    run(MORNING, app)
+
+    found = report(whole)
+    assert (found.verdict, found.rows, found.labelled_rows, found.unreadable) == ("stable", 1_300, 1_300, 0)
+    assert found.why.endswith("; a fair part was looked at, 13 of 50 captures")
+    assert len(whole.blob(found.captures or "").splitlines()) == 13
+
+
+@pytest.mark.usefixtures("few")
+def test_a_part_of_enough_rows_is_enough(whole: App, app: App) -> None:
+    serve(whole, {"n": STEADY})
+    for number in range(40):
+        ask(whole, {"n": [1e9]}, name=str(number))
+
+    run(MORNING, app)
+
+    assert (report(whole).rows, report(whole).verdict) == (10, "drifted")

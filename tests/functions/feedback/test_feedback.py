@@ -134,7 +134,7 @@ def say(app: App, *truths: Any, first: int = 0) -> None:
 
 
 def known(app: App) -> tuple[Any, ...]:
-    return captures.truths(app, "late", Window("2013-02-14T05"))[PREDICTION.id]
+    return captures.truths(app, "late", Window("2013-02-14T05"), [PREDICTION.capture])[PREDICTION.id]
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,7 @@ def test_the_class_that_is_explained_is_called_what_the_answer_calls_it(app: App
 def test_what_cannot_be_explained_is_refused_and_captured_as_refused(app: App, whole: App) -> None:
     response = run(rows(*[{"distance": 5.0, "carrier": "UA"}] * 21, what="explain"), app)
 
-    (capture,) = [one for _, one in captures.under(whole, "captures/") if one]
+    (capture,) = [one for _, one in captures.each(whole, whole.store.list("captures/")) if one]
     assert (response.status, json.loads(response.body)["code"]) == (413, "too_many_rows")
     assert (capture.status, capture.code) == (413, "too_many_rows")
     assert response.headers["samara-prediction"] == capture.prediction
@@ -341,7 +341,7 @@ def test_what_became_personal_after_training_is_neither_kept_nor_said(app: App, 
     _, answer = told(rows({"distance": 1234.5, "carrier": "UA"}), app)
     _, refusal = told(rows({"distance": "1234.5 miles", "carrier": "UA"}), app)
 
-    kept = [one for _, one in captures.under(whole, "captures/") if one]
+    kept = [one for _, one in captures.each(whole, whole.store.list("captures/")) if one]
     assert answer["predictions"][0]["score"] == 2469.0
     assert "miles" not in str(refusal)
     assert not [one for one in kept if "1234.5" in str(one.inputs) or "1234.5" in str(one.noted)]

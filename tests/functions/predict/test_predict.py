@@ -556,7 +556,7 @@ def test_requests_that_came_together_are_captured_in_one_object_and_read_back_ea
         capture = app.read(Capture, Prediction.parse(said["parameters"]["prediction"]).capture)
         assert capture.digest == said["parameters"]["capture"]
         assert capture.outputs["score"] == said["outputs"][0]["data"]
-    assert [one.status for _, one in captures.under(app, "captures/") if one] == [200, 200, 400]
+    assert [one.status for _, one in captures.each(app, app.store.list("captures/")) if one] == [200, 200, 400]
 
 
 def test_one_request_that_breaks_the_run_does_not_break_the_others(app: App, publish: Any, point: Any) -> None:
@@ -603,7 +603,7 @@ def test_an_answer_that_cannot_go_out_as_it_is_wanted_is_refused_alone_and_captu
     answers = several(post(body([1])), bad, post(body([2])), app=app)
     alone = refusal_of(bad, app)
 
-    kept = [one for _, one in captures.under(app, "captures/") if one]
+    kept = [one for _, one in captures.each(app, app.store.list("captures/")) if one]
     assert [(told, said.get("code")) for told, said in answers] == [(200, None), refused_with, (200, None)]
     assert alone[:2] == refused_with
     assert sorted((one.status, one.code) for one in kept) == sorted([(200, ""), (200, ""), refused_with, refused_with])
