@@ -53,13 +53,14 @@ class DatasetPage:
 
 def dataset_page(found: DatasetFound) -> DatasetPage:
     validations = found.validations.records.values()
+    hint = "in the batches shown" if found.batches.note else ""
     accepted = sum(usable(validation) for validation in validations)
     return DatasetPage(
         found.dataset,
         (
             Tile(found.batches.count, "batches"),
-            Tile(count(accepted), "rows accepted"),
-            Tile(count(sum(validation.rows for validation in validations) - accepted), "rows refused"),
+            Tile(count(accepted), "rows accepted", hint=hint),
+            Tile(count(sum(validation.rows for validation in validations) - accepted), "rows refused", hint=hint),
             Tile(found.quarantine.count, "quarantined", "bad" if found.quarantine.total else "good"),
         ),
         tuple(batch_rows(found)),

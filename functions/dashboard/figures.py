@@ -17,7 +17,7 @@ from samara.core.windows import Size, Window
 PREFERRED = ("auc", "accuracy", "rmse", "mae", "log_loss")
 LOWER_IS_BETTER = ("rmse", "mae", "log_loss")
 MOST_BARS = 60
-MOST_COLUMNS = 25  # of the heat map, those that strayed furthest
+MOST_COLUMNS = 25  # of the heat map, those that drifted or strayed furthest
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +117,14 @@ def performance_figure(found: ModelFound, metric: str) -> Figure:
 
 
 def drift_figure(found: ModelFound) -> Figure:
-    """Every column in every window, those on top that strayed furthest."""
+    """Every column in every window, those on top that drifted, then those that strayed furthest."""
     reports = [report for _, report in sorted(found.drift.records.items())]
     measured = {(column.name, report.window): column for report in reports for column in report.columns}
-    furthest: dict[str, float] = {}
+    furthest: dict[str, tuple[bool, float]] = {}
     for (name, _), column in measured.items():
-        furthest[name] = max(furthest.get(name, 0.0), column.psi or 0.0, column.ks or 0.0)
-    names = sorted(furthest, key=lambda name: (-furthest[name], name))
+        strayed = (column.drifted, max(column.psi or 0.0, column.ks or 0.0))
+        furthest[name] = max(furthest.get(name, strayed), strayed)
+    names = sorted(sorted(furthest), key=furthest.__getitem__, reverse=True)
     grid = [[heat_cell(name, report, measured) for report in reports] for name in names[:MOST_COLUMNS]]
     drifted = [report.window for report in reports if report.verdict == "drifted"]
     left_out = len(names) - MOST_COLUMNS

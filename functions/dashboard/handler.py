@@ -13,16 +13,17 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from itertools import islice, takewhile
 from typing import Any, TypeVar
 
 import jinja2
 
-from functions.dashboard import datasets, predictions, view, words
+from functions.dashboard import datasets, plots, predictions, view, words
 from functions.dashboard.found import DatasetFound, Found, GlanceFound, Keys, ModelFound, Problem
-from samara.alerts import holding
+from samara.ahead import ahead
+from samara.alerts import WAY_OUT, holding
 from samara.app import App
 from samara.core import keys, lineage, windows
 from samara.core.aliases import Aliases
@@ -52,10 +53,12 @@ NEWEST = 24  # records of each kind on a page: a screen or two, and a second or 
 WINDOWS = 36  # three years of months, or five weeks of days
 BATCHES = 60
 CAPTURES = 10_000  # keys, ten pages of a cloud's listing
-ALERTS = 200  # they are not named by time or subject, so those of one model are found by reading
+ALERTS = 200  # they are not named by subject, so those of one model are found by reading
+LOOKED = 1000  # records not named by time that are asked for their age
 MOST = 50  # models, and datasets, on the first page
 LISTED = 100_000  # keys of one topic that are counted before we say "or more"
 STEPS = 500  # of a prediction's lineage
+HASHED = 256 << 20  # bytes of its payloads: some seconds on the smallest machine of a cloud
 EPOCH, HOUR = datetime(1970, 1, 1, tzinfo=UTC), timedelta(hours=1)
 LAST_HOUR = (datetime.max.replace(tzinfo=UTC) - EPOCH) // HOUR
 HEADERS = {
@@ -72,20 +75,21 @@ R = TypeVar("R", bound=Record)
 
 def run(event: HttpRequest, app: App) -> HttpResponse:
     if event.method not in ("GET", "HEAD"):
-        return refusal(405, "bad_method", "only GET here: the dashboard shows and changes nothing", {"allow": "GET"})
+        why = "only GET and HEAD here: the dashboard shows and changes nothing"
+        return refusal(405, "bad_method", why, {"allow": "GET, HEAD"})
     what, _, name = event.path.strip("/").partition("/")
     try:
         match what:
             case "" if not name:
                 values = index(app)
-            case "models":
+            case "models" if name:
                 values = model(name, event.at, app)
-            case "datasets":
+            case "datasets" if name:
                 values = dataset(name, app)
-            case "predictions":
+            case "predictions" if name:
                 values = prediction(name, app)
             case _:
-                raise NotFound(event.path, "there is no such page")  # noqa: TRY301  # told as any other absence
+                raise NotFound(event.path, "there is no such page; start from /")  # noqa: TRY301  # told as any other absence
     except (NotFound, Rejected) as error:
         return missing(event, f"{words.visible(error.subject)}: {error.why}")
     return page(f"{what or 'index'}.html", event.at, **values)
@@ -116,20 +120,21 @@ def pages() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(visible=words.visible, whole=words.whole, instant=words.instant, rows=words.rows)
-    environment.globals["steps"] = (0.05, 0.1, 0.25, 0.5)
+    environment.globals.update(steps=plots.STEPS, sentence=words.SENTENCE, way_out=WAY_OUT)
     return environment
 
 
 def index(app: App) -> dict[str, Any]:
     """Every model and every dataset at a glance."""
     models = sorted({*owners(app, keys.ALIASES), *owners(app, f"{keys.CONFIG}models/"), *folders(app, keys.MODELS)})
-    named = sorted({*owners(app, f"{keys.CONFIG}contracts/"), *folders(app, keys.DATASETS)})
+    uploaded = (name for topic in (keys.DATASETS, keys.QUARANTINE) for name in folders(app, topic))
+    named = sorted({*owners(app, f"{keys.CONFIG}contracts/"), *uploaded})
     return {
-        "models": [view.glance(at_a_glance(app, name)) for name in models[:MOST]],
+        "models": [view.glance(one) for _, one in ahead(partial(at_a_glance, app), models[:MOST], app.at_once)],
         "models_left": max(0, len(models) - MOST),
-        "datasets": [counts(app, name) for name in named[:MOST]],
+        "datasets": [one for _, one in ahead(partial(counts, app), named[:MOST], app.at_once)],
         "datasets_left": max(0, len(named) - MOST),
-        **alerts(app),
+        **alerts_card(app),
     }
 
 
@@ -161,10 +166,10 @@ def model(name: str, at: datetime, app: App) -> dict[str, Any]:
     if not any(next(app.store.list(trace), None) for trace in traces):
         raise NotFound(name, "no such model; the first page lists what there is")
     aliases, problems = standing(app, name)
-    versions = found(app, ModelVersion, listed(app, f"{keys.MODELS}{name}/"))
-    decisions = found(app, Decision, listed(app, f"{keys.DECISIONS}{name}/"))
+    versions = versions_of(app, name, aliases)
+    decisions = found(app, Decision, by_age(app, f"{keys.DECISIONS}{name}/"))
     runs = newest_runs(app, name, versions, decisions)
-    scorings = found(app, Scoring, listed(app, f"{keys.SCORINGS}{name}/"))
+    scorings = found(app, Scoring, by_age(app, f"{keys.SCORINGS}{name}/"))
     gathered = ModelFound(
         model=name,
         at=at,
@@ -178,7 +183,7 @@ def model(name: str, at: datetime, app: App) -> dict[str, Any]:
         running=len(pending(app, name)),
         submitted=frozenset(listed(app, f"{keys.JOBS}{name}/").keys),
         drift=found(app, DriftReport, listed(app, f"{keys.DRIFT}{name}/"), WINDOWS),
-        alerts=alerts(app, name)["alerts_found"],
+        alerts=alerts(app, name),
         captures=newest_captures(app, name, at),
         shadows=found(app, ShadowReport, listed(app, f"{keys.SHADOWS}{name}/")),
         scorings=scorings,
@@ -190,8 +195,8 @@ def model(name: str, at: datetime, app: App) -> dict[str, Any]:
 def dataset(name: str, app: App) -> dict[str, Any]:
     """All that is shown of one dataset."""
     keys.named(name, "dataset")
-    batches = found(app, Batch, listed(app, f"{keys.DATASETS}{name}/"), BATCHES)
-    quarantine = found(app, Quarantine, listed(app, f"{keys.QUARANTINE}{name}/"), BATCHES)
+    batches = found(app, Batch, by_age(app, f"{keys.DATASETS}{name}/", BATCHES), BATCHES)
+    quarantine = found(app, Quarantine, by_age(app, f"{keys.QUARANTINE}{name}/", BATCHES), BATCHES)
     if not batches.total and not quarantine.total and not next(app.store.list(keys.contract_head(name)), None):
         raise NotFound(name, "no such dataset; the first page lists what there is")
     gathered = DatasetFound(
@@ -200,7 +205,7 @@ def dataset(name: str, app: App) -> dict[str, Any]:
         validations=found(app, Validation, Keys([keys.validation(key) for key in batches.records]), BATCHES),
         quarantine=quarantine,
     )
-    return {"found": gathered, "page": datasets.dataset_page(gathered), **alerts(app, name)}
+    return {"found": gathered, "page": datasets.dataset_page(gathered), **alerts_card(app, name)}
 
 
 def prediction(text: str, app: App) -> dict[str, Any]:
@@ -208,11 +213,44 @@ def prediction(text: str, app: App) -> dict[str, Any]:
     asked = Prediction.parse(text)
     try:
         capture = app.read(Capture, asked.capture)
+    except NotFound as error:
+        raise NotFound(text, lineage.UNKNOWN) from error
     except Rejected:  # the trail says what is wrong with it
         capture = None
-    feedback = found(app, Feedback, listed(app, asked.truths))
-    trail = lineage.walk(asked.capture, app.said, app.digest_of, most=STEPS)
+    feedback = found(app, Feedback, listed(app, asked.truths), LOOKED)
+    trail = verified(app, asked.capture)
     return {"page": predictions.prediction_page(asked, capture, feedback, trail), "feedback": feedback}
+
+
+def verified(app: App, start: str) -> lineage.Trail:
+    """The trail from the record at `start`, as far as its payloads can be hashed while one waits."""
+    known = dict[str, str]()
+    most, begun, left = STEPS, 0, HASHED
+
+    def get(key: str) -> bytes:
+        nonlocal begun
+        begun += 1
+        return app.said(key)
+
+    def digest_of(key: str) -> str:
+        nonlocal begun, left
+        begun += 1
+        if key not in known:
+            left -= app.store.head(key).size
+            if left < 0:
+                raise TooLong
+            known[key] = app.digest_of(key)
+        return known[key]
+
+    while True:
+        try:
+            return lineage.walk(start, get, digest_of, most=most)
+        except TooLong:  # once more, to the step before
+            most, begun = begun - 1, 0
+
+
+class TooLong(Exception):
+    """Nobody should wait for the next payload."""
 
 
 def standing(app: App, name: str) -> tuple[Aliases, tuple[Problem, ...]]:
@@ -223,34 +261,66 @@ def standing(app: App, name: str) -> tuple[Aliases, tuple[Problem, ...]]:
         return Aliases(), (Problem(error.subject, error.why),)
 
 
-def alerts(app: App, name: str = "") -> dict[str, Any]:
-    """Alerts that hold, newest first; with a name, those about that model or dataset."""
-    some = found(app, Alert, listed(app, keys.ALERTS), ALERTS)
-    unread = 0 if name else some.total - len(some.records) - len(some.problems)
+def alerts(app: App, name: str = "") -> Found[Alert]:
+    """The newest alerts that hold; with a name, those about that model or dataset. `cut` when not all were read."""
+    some = found(app, Alert, by_age(app, keys.ALERTS, ALERTS), ALERTS)
     mine = {key: alert for key, alert in some.records.items() if not name or view.concerns(alert, name)}
     held = holding(app, mine)
-    some = replace(some, records=held, total=len(held) + len(some.problems) + unread)
-    return {"alerts_found": some, "alerts": tuple(view.alert_rows(some))[:NEWEST]}
+    return Found(
+        records=dict(islice(held.items(), NEWEST)),
+        problems=some.problems,
+        total=len(held) + len(some.problems),
+        cut=some.total > ALERTS or some.cut,
+    )
+
+
+def alerts_card(app: App, name: str = "") -> dict[str, Any]:
+    some = alerts(app, name)
+    return {"alerts_found": some, "alerts": tuple(view.alert_rows(some))}
 
 
 def found(app: App, kind: type[R], listing: Keys, newest: int = NEWEST, total: int | None = None) -> Found[R]:
     """The last of the listed records, as far as they can be read. What is gone meanwhile is left out."""
     records: dict[str, R] = {}
     problems: list[Problem] = []
-    for key in listing.keys[-newest:]:
-        try:
-            records[key] = app.read(kind, key)
-        except NotFound:
-            continue
-        except Rejected as error:
-            problems.append(Problem(key, error.why))
+    for key, one in ahead(partial(read, app, kind), listing.keys[-newest:], app.at_once):
+        if isinstance(one, Problem):
+            problems.append(one)
+        elif one is not None:
+            records[key] = one
     return Found(records, tuple(problems), len(listing.keys) if total is None else total, listing.cut)
+
+
+def read(app: App, kind: type[R], key: str) -> R | Problem | None:
+    """The record at `key`, or why it cannot be read, or None when it is gone."""
+    try:
+        return app.find(kind, key)
+    except Rejected as error:
+        return Problem(key, error.why)
 
 
 def listed(app: App, prefix: str) -> Keys:
     """The keys of the records below `prefix`."""
     some = [key for key in islice(app.store.list(prefix), LISTED + 1) if key.endswith(".json")]
     return Keys(some[:LISTED], cut=len(some) > LISTED)
+
+
+def by_age(app: App, prefix: str, most: int = NEWEST) -> Keys:
+    """As `listed`, what was written last at the end: for records not named by time. Of very many, some are asked."""
+    listing = listed(app, prefix)
+    if len(listing.keys) <= most:
+        return listing
+    asked = listing.keys[-LOOKED:]
+    ages = dict(ahead(partial(written, app), asked, app.at_once))
+    return replace(listing, keys=[*listing.keys[:-LOOKED], *sorted(asked, key=ages.__getitem__)])
+
+
+def written(app: App, key: str) -> datetime:
+    """When the object at `key` was written; long ago, when it is gone."""
+    try:
+        return app.store.head(key).at
+    except NotFound:
+        return EPOCH
 
 
 def owners(app: App, prefix: str) -> Iterator[str]:
@@ -272,6 +342,14 @@ def pending(app: App, name: str) -> list[str]:
     """The runs that have no result yet."""
     ended = frozenset(listed(app, f"{keys.RESULTS}{name}/").keys)
     return [key for key in listed(app, f"{keys.RUNS}{name}/").keys if keys.result(key) not in ended]
+
+
+def versions_of(app: App, name: str, aliases: Aliases) -> Found[ModelVersion]:
+    """The newest versions, and those that have a name, however old."""
+    listing = listed(app, f"{keys.MODELS}{name}/")
+    named = {keys.version(name, one) for one in (aliases.champion, aliases.challenger, aliases.shadow) if one}
+    shown = sorted({*listing.keys[-NEWEST:], *named.intersection(listing.keys)})
+    return found(app, ModelVersion, replace(listing, keys=shown), len(shown), total=len(listing.keys))
 
 
 def newest_runs(app: App, name: str, versions: Found[ModelVersion], decisions: Found[Decision]) -> Found[Run]:

@@ -71,12 +71,14 @@ def line(points: Sequence[Point], summary: str) -> Markup:
         return Markup("")
     scale = scaled(known)
     places = across(len(points))
+    marked = sorted((point.value, at) for at, point in enumerate(points) if point.mark and point.value is not None)
+    lowest = marked[0][1] if len(marked) > 1 else None
     drawn = [
         *axis(scale),
         *labels([point.label for point in points], places),
         *paths("reference", [(x, p.reference) for x, p in zip(places, points, strict=True)], scale),
         *paths("series", [(x, p.value) for x, p in zip(places, points, strict=True)], scale),
-        *(dot(point, x, scale) for x, point in zip(places, points, strict=True) if point.value is not None),
+        *(dot(point, x, scale, below=at == lowest) for at, (x, point) in enumerate(zip(places, points, strict=True))),
     ]
     return picture(drawn, HEIGHT, summary)
 
@@ -135,8 +137,8 @@ def heat(cell: Cell, x: float, top: float, step: float) -> Markup:
     )
 
 
-def dot(point: Point, x: float, scale: Scale) -> Markup:
-    """A value's place; one that stands out is larger and says why beside it."""
+def dot(point: Point, x: float, scale: Scale, *, below: bool) -> Markup:
+    """A value's place; one that stands out is larger and says why above it, or `below` where another says so above."""
     if point.value is None:
         return Markup("")
     y = scale(point.value)
@@ -146,9 +148,9 @@ def dot(point: Point, x: float, scale: Scale) -> Markup:
     if not point.mark:
         return shape
     anchor = "start" if x < LEFT + 60 else "end" if x > WIDTH - RIGHT - 60 else "middle"
-    above = y - 12 if y > TOP + 14 else y + 20
+    beside = y + 20 if below or y <= TOP + 14 else y - 12
     return shape + Markup('<text class="mark" x="{}" y="{}" text-anchor="{}">{}</text>').format(
-        x, round(above, 2), anchor, visible(point.mark, 24)
+        x, round(beside, 2), anchor, visible(point.mark, 24)
     )
 
 

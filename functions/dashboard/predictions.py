@@ -53,6 +53,7 @@ class PredictionPage:
     steps: tuple[StepRow, ...]
     summary: str
     whole: bool
+    cut: bool
 
 
 def prediction_page(
@@ -75,6 +76,7 @@ def prediction_page(
         ),
         summary=trail.summary,
         whole=trail.whole,
+        cut=trail.cut,
     )
 
 
@@ -107,7 +109,7 @@ def answer(capture: Capture, feedback: Found[Feedback]) -> Iterator[Chip]:
     if capture.rows or not refused:
         yield Chip(counted(capture.rows, "row"))
     if feedback.records:
-        yield Chip("truth known", "good")
+        yield Chip(f"truth known: {feedback.note}" if feedback.note else "truth known", "good")
     elif not refused:
         yield Chip("truth not known yet")
 
@@ -122,7 +124,8 @@ def value_rows(capture: Capture, feedback: Found[Feedback]) -> list[ValueRow]:
     given = [ValueRow(name, "output", by_row(value, capture.rows)) for name, value in capture.outputs.items()]
     truth = last_words([record.truth for _, record in reversed(feedback.newest_first)])
     told = [ValueRow("truth", "feedback", by_row(list(truth), capture.rows))] if truth else []
-    return [*given, *told, *asked]
+    masked = [ValueRow(name, "input", ("not kept",) * min(capture.rows, MOST_ROWS)) for name in capture.masked]
+    return [*given, *told, *asked, *masked]
 
 
 def by_row(value: JsonValue, rows: int) -> tuple[str, ...]:
@@ -134,9 +137,16 @@ def by_row(value: JsonValue, rows: int) -> tuple[str, ...]:
 
 
 def spelled(values: Sequence[JsonValue]) -> str:
-    """One value as itself, several as a list; floats to four digits."""
-    short = [number(value) if isinstance(value, float) else value for value in values[:20]]
+    """One value as itself, several as a list in JSON's words; floats to four digits.
+
+    >>> spelled(["a, b"]), spelled([None]), spelled(["a, b", None, True, 1234.5678])
+    ('a, b', 'null', '["a, b", null, true, 1235]')
+    """
     if len(values) == 1:
-        only = short[0]
-        return only if isinstance(only, str) else json.dumps(only, ensure_ascii=False)
-    return f"[{', '.join(str(value) for value in short)}{', …' if len(values) > len(short) else ''}]"
+        return values[0] if isinstance(values[0], str) else in_json(values[0])
+    return f"[{', '.join(map(in_json, values[:20]))}{', …' if len(values) > 20 else ''}]"
+
+
+def in_json(value: JsonValue) -> str:
+    """A value without marks between thousands, which would read as another one in a list."""
+    return number(value).replace(",", "") if isinstance(value, float) else json.dumps(value, ensure_ascii=False)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Literal
 
 from functions.dashboard.figures import Figure, figures, gates_words
@@ -15,6 +15,8 @@ from samara.core.aliases import Aliases, Move, shares
 from samara.core.records import Alert, DriftReport, ModelVersion, Parity, Result, Run, Scores
 
 Tone = Literal["good", "warn", "bad", "calm"]
+MOVES = 60  # of the aliases, the newest
+LONGEST = 1e9  # seconds of a run that can be true
 VERDICT: dict[str, Tone] = {"stable": "good", "drifted": "bad", "too few rows": "calm"}
 
 
@@ -101,6 +103,7 @@ class ScoringRow:
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
+    key: str
     at: datetime | None
     subject: str
     what: str
@@ -116,6 +119,7 @@ class ModelPage:
     figures: tuple[Figure, ...]
     versions: tuple[VersionRow, ...]
     moves: tuple[MoveRow, ...]
+    moves_left: str
     decisions: tuple[DecisionRow, ...]
     runs: tuple[RunRow, ...]
     alerts: tuple[AlertRow, ...]
@@ -128,11 +132,12 @@ def model_page(found: ModelFound) -> ModelPage:
     return ModelPage(
         name=found.model,
         datasets=datasets_of(found),
-        state=state(found.aliases, found.drift, found.running),
+        state=state(found.aliases, found.drift, found.running, known=not found.problems),
         tiles=tiles(found),
         figures=figures(found),
         versions=tuple(version_rows(found)),
-        moves=tuple(move_rows(found.aliases, found.versions)),
+        moves=tuple(islice(move_rows(found.aliases, found.versions), MOVES)),
+        moves_left=f"{MOVES} of {count(moves)} are shown" if (moves := len(found.aliases.moves)) > MOVES else "",
         decisions=tuple(decision_rows(found)),
         runs=tuple(run_rows(found)),
         alerts=tuple(alert_rows(found.alerts)),
@@ -148,9 +153,9 @@ def datasets_of(found: ModelFound) -> tuple[str, ...]:
     return tuple(sorted({keys.owner(link.key) for link in links if link.key.startswith(keys.VALIDATIONS)}))
 
 
-def state(aliases: Aliases, drift: Found[DriftReport], running: int) -> tuple[Chip, ...]:
-    """Where a model stands, in one line."""
-    chips = [Chip("no champion yet", "warn")]
+def state(aliases: Aliases, drift: Found[DriftReport], running: int, *, known: bool = True) -> tuple[Chip, ...]:
+    """Where a model stands, in one line. Aliases name nobody at first, and where they are not `known`."""
+    chips = [Chip("no champion yet", "warn") if known else Chip("its aliases cannot be read", "bad")]
     if aliases.champion is not None:
         since = champion_since(aliases)
         chips = [Chip(f"champion v{aliases.champion}" + (f" since {instant(since)}" if since else ""), "good")]
@@ -192,13 +197,18 @@ def verdict_words(report: DriftReport) -> str:
 def tiles(found: ModelFound) -> tuple[Tile, ...]:
     reports = found.drift.records.values()
     latest = newest_report(found.drift)
+    told = found.alerts.total - len(found.alerts.problems)
     return (
         Tile(
             found.captures.count,
             "prediction requests",
             hint="the newest; older ones are left out" if found.captures.cut else "",
         ),
-        Tile(count(sum(report.labelled_rows for report in reports)), "labelled rows", hint="in the windows shown"),
+        Tile(
+            count(sum(report.labelled_rows for report in reports)),
+            "labelled rows",
+            hint="in the windows shown" if found.drift.note else "",
+        ),
         Tile(found.versions.count, "version" if found.versions.total == 1 else "versions"),
         Tile(
             latest.verdict if latest else "none yet",
@@ -206,9 +216,10 @@ def tiles(found: ModelFound) -> tuple[Tile, ...]:
             VERDICT[latest.verdict] if latest else "calm",
         ),
         Tile(
-            count(len(found.alerts.records)),
-            "alert" if len(found.alerts.records) == 1 else "alerts",
-            "bad" if found.alerts.records else "good",
+            count(told),
+            "alert" if told == 1 else "alerts",
+            "bad" if told else "calm" if found.alerts.cut else "good",
+            hint="among the newest of all" if found.alerts.cut else "",
         ),
     )
 
@@ -324,7 +335,7 @@ def took(run: Run, result: Result | None) -> str:
         return "–"
     seconds = result.noted.get("seconds")
     planned, ended = noted_at(run.noted), noted_at(result.noted)
-    if isinstance(seconds, int | float):
+    if isinstance(seconds, int | float) and 0 <= seconds < LONGEST:
         return duration(seconds)
     return duration((ended - planned).total_seconds()) if planned and ended and ended >= planned else "–"
 
@@ -364,13 +375,17 @@ def scoring_rows(found: ModelFound) -> Iterator[ScoringRow]:
 
 
 def alert_rows(alerts: Found[Alert]) -> Iterator[AlertRow]:
-    for _, alert in alerts.newest_first:
-        yield AlertRow(noted_at(alert.noted), alert.subject, alert.what, alert.why)
+    for key, alert in alerts.newest_first:
+        yield AlertRow(key, noted_at(alert.noted), alert.subject, alert.what, alert.why)
 
 
 def concerns(alert: Alert, name: str) -> bool:
-    """Whether an alert is about the model or dataset of that name, which its subject holds as a whole word."""
-    return name in {part.removesuffix(".json") for part in re.split(r"[/\s:]", alert.subject)}
+    """Whether an alert is about the model or dataset of that name, which its subject holds as a whole word.
+
+    Of a key, the first word is its topic, and names nobody.
+    """
+    topic, slash, rest = alert.subject.partition("/")
+    return name in {part.removesuffix(".json") for part in re.split(r"[/\s:]", rest if slash else topic)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +404,7 @@ def glance(found: GlanceFound) -> Glance:
     shown = next((version for version in versions if version.version == found.aliases.champion), None)
     return Glance(
         found.model,
-        state(found.aliases, found.drift, found.running),
+        state(found.aliases, found.drift, found.running, known=not found.problems),
         tuple((name, number(value)) for name, value in shown.metrics.items())[:3] if shown else (),
         found.versions.count,
         (*found.problems, *found.versions.problems, *found.drift.problems),

@@ -9,7 +9,9 @@ from pydantic import JsonValue
 from samara.core.keys import unspeakable
 
 LONGEST = 160  # letters of a value before it is cut
-WHOLE = 1000  # letters of it in the title that shows when one points at it
+SENTENCE = 800  # of one that says why, whose way out comes last
+WHOLE = 1000  # of it in the title that shows when one points at it
+EXACT = 1e15  # from here on, not every digit that could be written is known
 
 
 def visible(text: object, most: int = LONGEST) -> str:
@@ -56,12 +58,12 @@ def rows(number: int) -> str:
 def number(value: float | None) -> str:
     """A measurement to four significant digits.
 
-    >>> number(0.71317), number(1234.5), number(0.0000004), number(None)
-    ('0.7132', '1,234', '4e-07', '–')
+    >>> number(0.71317), number(1234.5), number(0.0000004), number(1.5e300), number(None)
+    ('0.7132', '1,234', '4e-07', '1.5e+300', '–')
     """
     if value is None or not math.isfinite(value):
         return "–"
-    if abs(value) >= 1000:
+    if 1000 <= abs(value) < EXACT:
         return f"{value:,.0f}"
     return f"{value:.4g}"
 
@@ -109,6 +111,6 @@ def noted_at(noted: Mapping[str, JsonValue]) -> datetime | None:
     """When a record says it was made, if it says so in a way one can read."""
     try:
         at = datetime.fromisoformat(str(noted.get("at", "")))
-    except ValueError:
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # no date, or one that leaves the calendar on its way to UTC
         return None
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from samara import catalogue
 from samara.catalogue import Catalogue, Created, Every, Failed, Function, Http, Trigger
+from samara.errors import Rejected
 
 BEGIN, END = "<!-- picture: begin -->", "<!-- picture: end -->"
 ENDS = ("captures/", "feedback/", "aliases/", "models/", "quarantine/", "scores/")
@@ -75,8 +76,10 @@ def node(prefix: str) -> str:
 
 def renewed(text: str, functions: Catalogue) -> str:
     """`text` with the picture between its markers as the catalogue is now."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise Rejected("picture", f"the text has no {BEGIN} with an {END} after it; write both where it belongs")
     return f"{before}{BEGIN}\n{drawn(functions)}\n{END}{after}"
 
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.catalogue import CATALOGUE
+from functions.dashboard import handler
 from functions.dashboard.handler import NEWEST, newest_captures, run
 from samara import catalogue
 from samara.app import App
@@ -155,6 +156,12 @@ def test_the_first_page_shows_every_model_and_dataset(story: Any, ask: Ask) -> N
     assert "run failed ran out of memory" in page
 
 
+def test_a_dataset_of_which_every_file_was_refused_is_on_the_first_page(story: Any, ask: Ask) -> None:
+    story.refused("landing/flights/notes.txt", "not CSV")
+
+    assert 'href="/datasets/flights"' in ask("/").body.decode()
+
+
 def test_an_empty_bucket_has_a_first_page(ask: Ask) -> None:
     page = ask("/")
 
@@ -239,7 +246,7 @@ def test_names_and_values_that_people_made_up_are_shown_and_never_run(story: Any
         assert not {"script", "img"} & set(structure.tags)
         assert "49" not in structure.text.split(HOSTILE[:20])[1][:40], "nothing of it is evaluated"
         assert "\u202e" not in page.body.decode(), "nothing turns the text around"
-        assert "long" * 60 not in structure.text, "nothing fills the page"
+        assert "long" * 190 not in structure.text, "nothing fills the page"
 
 
 def test_a_hostile_path_is_shown_and_never_run(ask: Ask) -> None:
@@ -390,6 +397,20 @@ def test_a_broken_lineage_names_what_is_missing(story: Any, ask: Ask, store: Mem
     page = said(ask(f"/predictions/{prediction.id}"))
     assert "lineage broken, 1 problem" in page
     assert f"17 links, 16 verified; first problem: {bundle}: missing" in page
+
+
+@pytest.mark.parametrize("most", [0, 10, 100, 2000])
+def test_no_more_is_hashed_than_one_would_wait_for(
+    story: Any, ask: Ask, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    prediction = story.year()
+    monkeypatch.setattr(handler, "HASHED", most)
+
+    page = said(ask(f"/predictions/{prediction.id}"))
+
+    assert "lineage verified as far as shown" in page
+    assert "Capture 2 rows, answered by v4" in page
+    assert f"there are more To walk all of it: samara why {prediction.id}" in page
 
 
 def test_an_altered_prediction_still_has_a_page_that_says_so(story: Any, ask: Ask, store: MemoryStore) -> None:

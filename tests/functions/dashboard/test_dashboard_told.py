@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 
-from functions.dashboard import datasets, figures
+from functions.dashboard import datasets, figures, view
 from functions.dashboard.found import DatasetFound, Found, Keys, ModelFound
 from samara.core import keys
 from samara.core.digests import digest
 from samara.core.keys import Prediction
-from samara.core.records import Batch, Part, Quarantine, Reason, Validation
+from samara.core.records import Alert, Batch, Capture, Part, Quarantine, Reason, Validation
 from samara.core.sealed import Maker
 from samara.core.windows import hour
 from samara.events import HttpResponse
+from samara.providers.memory import MemoryStore
 from tests.functions.dashboard.conftest import YEAR_END
+from tests.functions.dashboard.test_dashboard_pages import said
 
 MAKER = Maker(function="test", code="0" * 64)
 SOME = digest(b"some")
@@ -116,3 +118,75 @@ def test_an_alert_whose_cause_is_mended_is_not_shown(story: Any, ask: Ask) -> No
     for page in (first, model):
         assert "results/late/y.json" in page
         assert "results/late/x.json" not in page, "a later version was registered"
+
+
+def test_a_time_beyond_the_calendar_is_not_told_and_breaks_no_page(story: Any, ask: Ask, store: MemoryStore) -> None:
+    story.defined()
+    for number, at in enumerate(("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00")):
+        alert = Alert(made_by=MAKER, subject="aliases/late.json", what=f"what {number}", why="why", noted={"at": at})
+        store.create(keys.alert(alert.subject, alert.what), alert.to_bytes())
+
+    assert [ask(path).body.decode().count("<bdi>what ") for path in ("/", "/models/late")] == [2, 2]
+
+
+def test_the_way_out_at_the_end_of_a_long_sentence_is_shown(story: Any, ask: Ask) -> None:
+    story.defined()
+    why = f"training: {'the code failed: ' * 12}mend it, then publish and train again"
+    run = story.run(story.month(1), "first", why, YEAR_END)
+    story.result(run, YEAR_END, failed=why)
+    story.refused("landing/flights/notes.txt", why)
+    story.app.alert(run.key, "run failed", why, YEAR_END)
+
+    pages = [ask(path).body.decode() for path in ("/", "/models/late", "/datasets/flights")]
+
+    assert [page.count("then publish and train again</bdi>") for page in pages] == [1, 3, 1]
+
+
+def test_an_input_that_was_not_kept_is_named(story: Any, ask: Ask) -> None:
+    prediction = story.year()
+    answered = story.app.read(Capture, prediction.capture)
+    other = prediction._replace(unique="f" * 16)
+    masked = answered.model_copy(update={"prediction": other.id, "masked": ("passenger",)})
+    story.app.write(other.capture, masked)
+
+    assert "passenger input not kept not kept" in said(ask(f"/predictions/{other.id}"))
+
+
+def test_of_a_prediction_that_is_not_captured_the_page_says_why_that_may_be(ask: Ask) -> None:
+    page = said(ask("/predictions/late.2013-01-01T00.0123456789abcdef"))
+
+    assert "late.2013-01-01T00.0123456789abcdef: missing: the id may be mistyped, or the model's policy" in page
+
+
+@pytest.mark.parametrize("path", ["/models", "/datasets", "/predictions", "/models/"])
+def test_a_page_without_a_name_is_told_as_one_that_is_not_there(ask: Ask, path: str) -> None:
+    assert f"{path}: there is no such page; start from /" in said(ask(path))
+
+
+def test_an_alert_says_which_object_it_is_and_how_it_ends(story: Any, ask: Ask) -> None:
+    story.defined()
+    story.app.alert("aliases/late.json", "unreadable aliases", "why", YEAR_END)
+
+    for path in ("/", "/models/late"):
+        page = said(ask(path))
+        assert keys.alert("aliases/late.json", "unreadable aliases") in page
+        assert "removed its object from the bucket" in page
+
+
+def test_a_model_that_is_named_like_a_topic_gets_no_alerts_of_others() -> None:
+    alert = Alert(made_by=MAKER, subject="results/late/x.json", what="run failed", why="why")
+
+    assert [view.concerns(alert, name) for name in ("late", "results")] == [True, False]
+
+
+@pytest.mark.parametrize("path", ["/", "/models/late"])
+def test_of_aliases_that_cannot_be_read_it_is_not_said_that_there_is_no_champion(
+    story: Any, ask: Ask, store: MemoryStore, path: str
+) -> None:
+    story.defined()
+    store.create(keys.aliases("late"), b"{}")
+
+    page = said(ask(path))
+
+    assert "its aliases cannot be read" in page
+    assert "champion yet" not in page

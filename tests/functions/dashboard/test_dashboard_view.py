@@ -1,5 +1,6 @@
 """What a page says, decided from records alone."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -13,7 +14,7 @@ from functions.dashboard.predictions import by_row, spelled
 from functions.dashboard.view import Chip
 from samara.core import keys
 from samara.core.aliases import Aliases
-from samara.core.records import Alert, ModelVersion, Result, Run
+from samara.core.records import Alert, ColumnDrift, DriftReport, ModelVersion, Result, Run
 from samara.core.sealed import Maker
 from samara.core.windows import Window, hour
 
@@ -101,7 +102,7 @@ def test_no_request_of_the_shown_windows_is_lost_or_counted_twice(after: list[in
 
 
 def test_a_tensor_is_split_among_its_rows() -> None:
-    assert by_row([1.0, 2.5, None, 4.0], 2) == ("[1, 2.5]", "[None, 4]")
+    assert by_row([1.0, 2.5, None, 4.0], 2) == ("[1, 2.5]", "[null, 4]")
     assert by_row(["UA", "B6"], 2) == ("UA", "B6")
     assert by_row(True, 1) == ("true",)
     assert by_row([1, 2, 3], 2) == ("[1, 2, 3]",)
@@ -119,6 +120,8 @@ def test_a_run_takes_from_its_plan_to_its_result(story: Any) -> None:
     assert view.took(run, after(64)) == "64 s"
     assert view.took(run, after(600)) == "10 min"
     assert view.took(run, ended.model_copy(update={"noted": {"seconds": 1.25}})) == "1.2 s", "the job's own word"
+    for beyond in (float("nan"), float("inf"), -3, 10**400):
+        assert view.took(run, ended.model_copy(update={"noted": {"seconds": beyond}})) == "–"
     assert view.took(run, after(-1)) == view.took(run, None) == view.took(run, ended) == "–"
 
 
@@ -136,3 +139,16 @@ def test_shares_and_a_shadow_are_part_of_the_story() -> None:
         "requests go to v1 90 %, v2 10 %",
         "v1 became champion",
     ]
+
+
+def test_what_drifted_is_on_the_map_of_drift_however_little_it_strayed(story: Any, ask: Callable[..., Any]) -> None:
+    story.defined()
+    strayed = [ColumnDrift(name=f"c{i:02d}", rows=9, psi=0.2, ks=0.1, missing=0.0, drifted=False) for i in range(40)]
+    gone = ColumnDrift(name="gone", rows=9, psi=None, ks=None, missing=1.0, drifted=True)
+    report = DriftReport(
+        made_by=MAKER, model="late", version=1, window="2013-05", rows=9, verdict="drifted", why="gone drifted",
+        columns=(*strayed, gone),
+    )  # fmt: skip
+    story.app.write("drift/late/2013-05.json", report)
+
+    assert "gone, 2013-05: PSI –, KS –, 9 rows, 100.0% missing, drifted" in ask("/models/late").body.decode()
