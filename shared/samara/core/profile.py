@@ -34,6 +34,7 @@ MOST_BUCKETS = 2_048  # of both signs: 2,048 different values, or sizes from 1 t
 MOST_CATEGORIES = 1_000  # exact up to here, a sample of the categories beyond
 LONGEST_CATEGORY = 200  # letters: longer ones are named by their beginning and their digest
 FLOOR = 1e-4  # keeps the logarithm finite when a bin is empty on one side
+OFTEN = 10  # times: of what comes so often, one in e^10 samples of that size has nothing
 TOP = 10  # categories with a bin of their own: rarer ones are absent from 200 rows by chance, which looks like drift
 
 K = TypeVar("K", int, str)
@@ -397,9 +398,10 @@ def psi(baseline: Column, current: Column, bins: int = 10) -> float | None:
 
     For numbers the bins are quantiles of `baseline`; a value that fills a bin alone has one to itself, so that a
     constant column has a below and an above. For categories they are the TOP most frequent of `baseline`, its
-    remaining ones together, and all that are new. What is missing is a bin of its own. Empty bins count as FLOOR.
-    None where it does not apply: for instants, and for profiles of different kinds. By custom 0.1 is worth a look
-    and 0.25 worth a retraining; deciding so is the caller's. Source: Siddiqi, Credit Risk Scorecards, 2006.
+    remaining ones together, and those that are new, if more are than chance brings. What is missing is a bin of its
+    own. Empty bins count as FLOOR. None where it does not apply: for instants, and for profiles of different kinds.
+    By custom 0.1 is worth a look and 0.25 worth a retraining; deciding so is the caller's. Source: Siddiqi, Credit
+    Risk Scorecards, 2006.
 
     >>> steady = np.linspace(0, 1, 1000)
     >>> psi(numeric(steady), numeric(steady)), psi(numeric(steady), numeric(steady + 0.5)) > 0.25
@@ -447,7 +449,12 @@ def binned(axis: "np.ndarray[Any, Any]", counts: "np.ndarray[Any, Any]", edges: 
 
 
 def shares_of_categories(baseline: CategoryProfile, current: CategoryProfile) -> tuple[list[int], list[int]]:
-    """How many rows of each lie in the bins that `baseline` defines, both sampled at the same level."""
+    """How many rows of each lie in the bins that `baseline` defines, both sampled at the same level.
+
+    Of rare categories that `baseline` has not met, rows like its own have about the share that it met only once: so
+    many are no news. Source: Good, The population frequencies of species, Biometrika 1953. What comes OFTEN is not
+    rare, and `baseline` would have met it.
+    """
     level = max(baseline.level, current.level)
     old = sampled(baseline.counts, level, baseline.count, 0)
     new = sampled(current.counts, level, current.count, 0)
@@ -456,12 +463,19 @@ def shares_of_categories(baseline: CategoryProfile, current: CategoryProfile) ->
         old, new = sampled(old.counts, level, old.count, 0), sampled(new.counts, level, new.count, 0)
     ranked = sorted(old.counts, key=lambda name: (-old.counts[name], name))
     top, rest = ranked[:TOP], ranked[TOP:]
-    bins = [
-        [*(side.counts.get(name, 0) for name in top), sum(side.counts.get(name, 0) for name in rest), side.others]
-        for side in (old, new)
-    ]
-    unseen = sum(count for name, count in new.counts.items() if name not in old.counts)
-    return [*bins[0], 0], [*bins[1], unseen]
+    unseen = [count for name, count in new.counts.items() if name not in old.counts]
+    once = sum(old.counts[name] == 1 for name in rest)
+    often = max(OFTEN, OFTEN * new.count / old.count) if once else 0
+    by_chance = sum(count for count in unseen if count < often)
+    expected, found = (once, by_chance) if by_chance * old.count > once * new.count else (0, 0)
+    remaining = [sum(side.counts.get(name, 0) for name in rest) for side in (old, new)]
+    return (
+        [*(old.counts[name] for name in top), remaining[0] - expected, old.others, expected, 0],
+        [
+            *(new.counts.get(name, 0) for name in top), remaining[1] + by_chance - found, new.others, found,
+            sum(unseen) - by_chance,
+        ],
+    )  # fmt: skip
 
 
 def ks(baseline: Column, current: Column) -> float | None:

@@ -61,6 +61,34 @@ def test_two_hundred_windows_of_the_same_distribution_raise_no_alarm(rows: int) 
     assert [verdict.why for verdict in verdicts if verdict.word == "drifted"] == []
 
 
+def towns(rows: int, many: int, random: np.random.Generator, new: float = 0.0) -> Profile:
+    """One of `many` rare categories in each row, or a new one in a share of them."""
+    names = np.array([f"town {number}" for number in range(many)])
+    drawn = np.where(random.random(rows) < new, "a new town", random.choice(names, rows))
+    return Profile(rows=rows, columns={"town": profile.categories(drawn.tolist())})
+
+
+@pytest.mark.parametrize("rows", [200, 1000])
+@pytest.mark.parametrize("many", [1_000, 3_000, 30_000])
+def test_rare_categories_that_few_training_rows_have_not_met_raise_no_alarm(many: int, rows: int) -> None:
+    random = np.random.default_rng(many + rows)
+    trained_on = towns(2_000, many, random)
+
+    verdicts = [judged(trained_on, towns(rows, many, random), Drift(), comparable=rows) for _ in range(50)]
+
+    assert [verdict.why for verdict in verdicts if verdict.word == "drifted"] == []
+
+
+@pytest.mark.parametrize("many", [300, 1_000])
+def test_a_new_category_is_found_among_rare_ones_that_come_and_go(many: int) -> None:
+    random = np.random.default_rng(many)
+    trained_on = towns(2_000, many, random)
+
+    verdicts = [judged(trained_on, towns(1000, many, random, 0.1), Drift(), comparable=1000) for _ in range(50)]
+
+    assert [verdict.word for verdict in verdicts] == ["drifted"] * 50
+
+
 def changed(name: str, change: Callable[[Any], Any]) -> Callable[[Table], Table]:
     return lambda table: {**table, name: change(table[name])}
 
