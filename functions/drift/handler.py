@@ -114,17 +114,16 @@ class Seen(NamedTuple):
 def captured(model: str, window: Window, app: App) -> Seen:
     """What was asked in the window, or a fair part of it where there is more than can be read in time."""
     drawn = captures.drawn(app, model, window, MOST_CAPTURES)
-    truths = captures.truths(app, model, window, drawn.keys)
     gathered: dict[int, Gathered] = {}
     looked_at = unreadable = rows = 0
-    for key, capture in captures.each(app, drawn.keys):
+    for key, capture, truth in captures.with_truths(app, model, window, drawn.keys):
         looked_at += 1
         if capture is None or capture.model != model or capture.rows > MOST_ROWS:
             unreadable += 1
         elif capture.status == 200 and capture.version is not None:
             if capture.version not in gathered:
                 gathered[capture.version] = Gathered(baseline(model, capture.version, app))
-            gathered[capture.version].add(key, capture, truths.get(capture.prediction, ()))
+            gathered[capture.version].add(key, capture, truth)
             rows += capture.rows
         if rows >= MOST_ROWS:
             break

@@ -1,7 +1,7 @@
 """Reading what was captured: one prediction to an object, or a line for each of several that came together."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ Word = tuple[str, str, tuple[Any, ...]]
 """When something was said of a prediction, the digest of the record of it, and the truth about each row."""
 
 PASSES = 64  # over what was drawn, so that whoever stops early has seen of every hour
+FEW = 64  # objects of captures whose truths are held at a time: one capture may have a million rows
 DEPTH = 3  # slashes in the key of a capture: below its topic, model and hour. What lies elsewhere is a stray file
 
 
@@ -81,16 +82,48 @@ def first(app: App, model: str, hour: Window, most: int) -> list[str]:
     return taken
 
 
-def truths(app: App, model: str, window: Window, asked: Iterable[str]) -> dict[str, tuple[Any, ...]]:
+def truths(app: App, model: str, window: Window, asked: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     """The last word about each row of the predictions whose captures lie at these keys in the window."""
-    wanted = {one.truths for key in asked if key.count("/") == DEPTH for one in keys.predictions_at(key)}
-    last = max(wanted, default="") + "~"  # behind all that was said about it
-    said_there = takewhile(last.__ge__, app.store.list(prefix(keys.FEEDBACK, model, window)))
+    return told(app, said(app, model, window, asked), asked)
+
+
+def with_truths(
+    app: App, model: str, window: Window, asked: Sequence[str]
+) -> Iterator[tuple[str, Capture | None, tuple[Any, ...]]]:
+    """The captures in the objects at these keys, as `each` has them, and what is known about each row of them.
+
+    Few truths are held, and whoever stops listening has had few read in vain.
+    """
+    there = said(app, model, window, asked)
+    for start in range(0, len(asked), FEW):
+        few = asked[start : start + FEW]
+        known_here = told(app, there, few)
+        for name, capture in each(app, few):
+            yield name, capture, known_here.get(capture.prediction, ()) if capture else ()
+
+
+def said(app: App, model: str, window: Window, asked: Sequence[str]) -> dict[str, list[str]]:
+    """The keys of all that was said about the predictions whose captures lie at these keys, by where it lies."""
+    found: dict[str, list[str]] = {one.truths: [] for one in predictions(asked)}
+    last = max(found, default="") + "~"  # behind all that was said about it
+    for key in takewhile(last.__ge__, app.store.list(prefix(keys.FEEDBACK, model, window))):
+        if (place := key[: key.rfind("/") + 1]) in found:
+            found[place].append(key)
+    return found
+
+
+def told(app: App, said_there: Mapping[str, Sequence[str]], asked: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """What comes of all that was said about the predictions whose captures lie at these keys."""
     words: dict[str, list[Word]] = defaultdict(list)
-    for _, said in feedback(app, (key for key in said_there if key[: key.rfind("/") + 1] in wanted)):
-        if said is not None:
-            words[said.prediction].append(word(said))
+    for _, one in feedback(app, (key for about in predictions(asked) for key in said_there[about.truths])):
+        if one is not None:
+            words[one.prediction].append(word(one))
     return {prediction: known(theirs) for prediction, theirs in words.items()}
+
+
+def predictions(asked: Iterable[str]) -> Iterator[keys.Prediction]:
+    """Those whose captures lie at these keys, as far as their names say."""
+    return (one for key in asked if key.count("/") == DEPTH for one in keys.predictions_at(key))
 
 
 def feedback(app: App, said_at: Iterable[str]) -> Iterator[tuple[str, Feedback | None]]:
@@ -151,8 +184,10 @@ def within(key: str, data: bytes | None) -> Iterator[tuple[str, Capture | None]]
 def held(key: str) -> int:
     """How many captures an object of several holds, as its name says.
 
-    >>> held("captures/late/2013-02-14T05/00112233445566aa.32.jsonl")
-    32
+    >>> held("captures/late/2013-02-14T05/00112233445566aa.32.jsonl"), held("captures/late/2013-02-14T05/notes.2013")
+    (32, 1)
     """
+    if not key.endswith(".jsonl"):
+        return 1
     count = key.removesuffix(".jsonl").rpartition(".")[2]
     return int(count) if len(count) <= 4 and count.isdecimal() else 1

@@ -1,6 +1,7 @@
 """What is drawn of a window's captures: all of few, and of many a fair part, the same whoever draws."""
 
 from collections import Counter
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,10 @@ from samara import captures
 from samara.app import App
 from samara.core.digests import short
 from samara.core.keys import Prediction
+from samara.core.records import Capture, Feedback
 from samara.core.sealed import Maker
 from samara.core.windows import Window
+from samara.ports import Object
 from samara.providers.memory import MemoryJobs, MemoryStore
 
 DAY = Window("2013-02-14")
@@ -91,3 +94,42 @@ def test_what_was_said_of_others_is_not_read() -> None:
     app.store.create(other.feedback("0" * 64), b"nobody reads this")
 
     assert captures.truths(app, "late", DAY, [asked.capture]) == {}
+
+
+class Counting(MemoryStore):
+    """Remembers what was read of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.got: list[str] = []
+
+    def get(self, key: str) -> Object:
+        self.got.append(key)
+        return super().get(key)
+
+
+def answered(app: App, number: int) -> Prediction:
+    """A capture of one row, whose truth is its number."""
+    prediction = Prediction("late", f"2013-02-14T{number % 24:02}", short(str(number)))
+    capture = Capture(
+        made_by=app.maker, model="late", version=1, prediction=prediction.id, rows=1, status=200, inputs={}, outputs={}
+    )
+    app.write(prediction.capture, capture)
+    said = Feedback(made_by=app.maker, model="late", prediction=prediction.id, truth=(number,), noted={"at": "now"})
+    app.write(prediction.feedback(said.digest), said)
+    return prediction
+
+
+def test_each_capture_comes_with_its_truth_and_whoever_stops_early_has_had_few_read() -> None:
+    store = Counting()
+    app = App(store, MemoryJobs(), Maker(function="test", code="0" * 64))
+    number = {answered(app, number).capture: number for number in range(3 * captures.FEW)}
+    drawn = captures.drawn(app, "late", DAY, 1_000).keys
+
+    ten = list(islice(captures.with_truths(app, "late", DAY, drawn), 10))
+    read_early = len(store.got)
+    everyone = list(captures.with_truths(app, "late", DAY, drawn))
+
+    assert ten == everyone[:10]
+    assert read_early <= captures.FEW + 10, "the truths of few, and ten captures"
+    assert [(name, truth) for name, _, truth in everyone] == [(key, (number[key],)) for key in drawn]

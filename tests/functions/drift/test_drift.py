@@ -680,3 +680,17 @@ def test_a_part_of_enough_rows_is_enough(whole: App, app: App) -> None:
     run(MORNING, app)
 
     assert (report(whole).rows, report(whole).verdict) == (10, "drifted")
+
+
+@pytest.mark.parametrize(
+    "stray", ["notes.2013", ".DS_Store", "old/00112233445566aa.json", "x.json.9999", "x.99.jsonl.bak"]
+)
+def test_a_stray_file_counts_as_one_that_cannot_be_read_whatever_its_name(stray: str, whole: App, app: App) -> None:
+    serve(whole, {"n": STEADY})
+    ask(whole, {"n": [1e9] * 5})
+    whole.store.create(f"captures/late/{HOUR}/{stray}", b"no capture")
+
+    run(MORNING, app)
+
+    assert (report(whole).verdict, report(whole).rows, report(whole).unreadable) == ("too few rows", 5, 1)
+    assert report(whole).why == "5 rows were answered; 10 are needed"
