@@ -84,6 +84,8 @@ def written(array: Any, kind: Type) -> Any:
 
 
 def integers(array: Any, column: Column) -> Any:
+    if pa.types.is_decimal(array.type):
+        array = pc.replace_substring_regex(pc.cast(array, pa.string()), r"\A(0)E-[0-9]+\z|\.0+\z", r"\1")
     if is_text(array.type):
         array = written(array, column.type)
         long = np.flatnonzero(mask(pc.greater(pc.utf8_length(array), 18)))
@@ -97,8 +99,8 @@ def integers(array: Any, column: Column) -> Any:
             pc.less_equal(array, pa.scalar(2**63 - 1, pa.uint64())) if array.type == pa.uint64() else pc.is_valid(array)
         )
         return pc.cast(kept(array, fits), pa.int64())
-    if pa.types.is_floating(array.type) or pa.types.is_decimal(array.type):
-        floats = pc.cast(array, pa.float64(), safe=False)
+    if pa.types.is_floating(array.type):
+        floats = pc.cast(array, pa.float64())
         exact = pc.and_(pc.equal(floats, pc.trunc(floats)), pc.less_equal(pc.abs(floats), float(EXACT)))
         return pc.cast(kept(floats, exact), pa.int64())
     return None
@@ -107,7 +109,9 @@ def integers(array: Any, column: Column) -> Any:
 def numbers(array: Any, column: Column) -> Any:
     if is_text(array.type):
         array = written(array, column.type)
-    elif not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_decimal(array.type)):
+    elif pa.types.is_decimal(array.type):
+        array = pc.cast(array, pa.string())  # which is read to the nearest float: a cast at once may be one beside it
+    elif not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type)):
         return None
     floats = pc.cast(array, pa.float64(), safe=False)
     return kept(floats, pc.is_finite(floats))
