@@ -403,3 +403,19 @@ def test_a_letter_that_is_escaped_in_two_halves_as_in_json_is_one_letter() -> No
 def test_a_column_is_personal_when_a_word_of_its_classification_says_so(word: str, personal: bool) -> None:
     assert described("logicalType: string", f"classification: {word}").personal is personal
     assert not described("logicalType: string").personal
+
+
+@pytest.mark.parametrize("line", ["logicalTypeOptions: {{minLength: -0x{}}}", "enum: [0x{}]", "description: 0x{}"])
+def test_a_number_of_more_digits_than_python_writes_is_refused(line: str) -> None:
+    with pytest.raises(Rejected, match="more than 4,300 digits"):
+        described("logicalType: string", line.format("f" * 5000))
+
+
+def test_each_rule_about_the_whole_stays_with_the_column_it_names() -> None:
+    column = "      - {name: %s, logicalType: integer, quality: [%s]}\n"
+    few = "{metric: nullValues, mustBeLessThan: 5}"
+    none = "{metric: missingValues, mustBe: 0, arguments: {missingValues: [-1]}}"
+    found = parse((TABLE + column % ("a", few) + column % ("b", none)).encode())
+
+    assert [(rule.metric, rule.columns) for rule in found.rules] == [("nullValues", ("a",))]
+    assert [(column.required, column.missing_values) for column in found.columns] == [(False, ()), (True, (-1,))]

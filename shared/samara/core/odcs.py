@@ -10,6 +10,7 @@ import difflib
 import math
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from types import NoneType
@@ -33,7 +34,7 @@ from samara.errors import Rejected
 
 def parse(data: bytes, where: str = "contract.yaml") -> Contract:
     """The contract in YAML, or `Rejected` with the place, what is wrong and the way out."""
-    body = _mapping(safely(data, where), where, "contract")
+    body = _mapping(sayable(safely(data, where), where), where, "contract")
     if body.get("kind") != "DataContract":
         raise bad(f"{where}: kind", "must be DataContract")
     api = _text(body, "apiVersion", where)
@@ -63,11 +64,7 @@ def _contract(body: Mapping[str, Any], table: Mapping[str, Any], where: str, at:
     for _, (more, others) in readings:
         rules += more
         left_alone += others
-    known = [column.name for column in columns]
-    for rule in rules:
-        for name in rule.columns:
-            if name not in known:
-                raise bad(f"{at}.quality", f"names {name!r}, which is no property{nearest(name, known)}")
+    alone = _by_column(rules, columns, at)
     kept, rowwise = [r for r in rules if not rowwise_rule(r)], [r for r in rules if rowwise_rule(r)]
     primary = tuple(_primary(properties))
     contract = Contract(
@@ -76,16 +73,38 @@ def _contract(body: Mapping[str, Any], table: Mapping[str, Any], where: str, at:
         name=str(body.get("name") or table["name"]),
         version=_text(body, "version", where),
         status=str(body.get("status", "")),
-        columns=tuple(_with(column, rules, required=column.name in primary) for column in columns),
+        columns=tuple(_with(column, alone[column.name], required=column.name in primary) for column in columns),
         keys=tuple(dict.fromkeys(_keys(properties, primary, rowwise))),
         rules=tuple(dict.fromkeys(kept)),
         left_alone=tuple(left_alone),
     )
     for number, column in enumerate(contract.columns):
         _consistent(column, f"{at}.properties.{number} ({column.name})")
-        for rule in kept:
-            _possible(rule, column, f"{at}.properties.{number} ({column.name})")
+        for rule in alone[column.name]:
+            if not rowwise_rule(rule):
+                _possible(rule, column, f"{at}.properties.{number} ({column.name})")
     return contract
+
+
+def sayable(value: Any, where: str) -> Any:
+    """`value`, if messages can show what is in it."""
+    try:
+        repr(value)
+    except ValueError as error:  # hexadecimal digits may be many, and Python refuses to write so many decimal ones
+        raise bad(where, "holds a whole number of more than 4,300 digits; write a smaller one") from error
+    return value
+
+
+def _by_column(rules: Sequence[Rule], columns: Sequence[Column], at: str) -> Mapping[str, list[Rule]]:
+    """The rules about a column alone, for each of the columns; `Rejected` when a rule names one that is not there."""
+    found: dict[str, list[Rule]] = {column.name: [] for column in columns}
+    for rule in rules:
+        for name in rule.columns:
+            if name not in found:
+                raise bad(f"{at}.quality", f"names {name!r}, which is no property{nearest(name, list(found))}")
+        if len(rule.columns) == 1:
+            found[rule.columns[0]].append(rule)
+    return found
 
 
 def rowwise_rule(rule: Rule) -> bool:
@@ -93,9 +112,8 @@ def rowwise_rule(rule: Rule) -> bool:
     return rule.metric != "rowCount" and rule.operator == "mustBe" and rule.value == 0 and rule.fatal
 
 
-def _with(column: Column, rules: Sequence[Rule], *, required: bool) -> Column:
-    """A column with the rules that concern its single rows, and with every way to write that nothing is there."""
-    about = [rule for rule in rules if rule.columns == (column.name,)]
+def _with(column: Column, about: Sequence[Rule], *, required: bool) -> Column:
+    """A column with the rules about it that concern single rows, and with every way to write that nothing is there."""
     mine = [rule for rule in about if rowwise_rule(rule)]
     nulls = [rule for rule in mine if rule.metric in ("nullValues", "missingValues")]
     return column.model_copy(
@@ -425,8 +443,6 @@ def _keeps(value: Scalar, column: Column) -> bool:
 
 def _possible(rule: Rule, column: Column, at: str) -> None:
     """Refuse a rule about the whole batch that contradicts what each row must keep."""
-    if rule.columns != (column.name,):
-        return
     for value in rule.valid_values:
         _of_type(value, column, at)
     never = rule.metric == "nullValues" and column.required
@@ -520,7 +536,7 @@ def _scalars(values: Sequence[Any], kind: Type, at: str) -> tuple[Scalar, ...]:
 
 
 def _once(names: Sequence[str], at: str) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise bad(at, f"holds {twice[0]!r} more than once; each column is listed once")
 
