@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from functions.reconcile import rules
+from samara.ahead import ahead
 from samara.app import AnyRecord, App
 from samara.core import keys
 from samara.core.aliases import Aliases
@@ -65,11 +66,18 @@ def expected_receipt(app: App, key: str) -> str | None:
 
 def intact(app: App, kind: type[AnyRecord], found: Iterable[str], at: datetime) -> Iterator[tuple[str, AnyRecord]]:
     """The records at these keys; one that was altered is a person's business, and does not stop the others."""
-    for key in found:
+
+    def read(key: str) -> AnyRecord | NotFound | Rejected:
         try:
-            yield key, app.read(kind, key)
+            return app.read(kind, key)
         except (NotFound, Rejected) as error:
-            app.alert(key, "unreadable record", str(error), at)
+            return error
+
+    for key, record in ahead(read, found, app.at_once):
+        if isinstance(record, NotFound | Rejected):
+            app.alert(key, "unreadable record", str(record), at)
+        else:
+            yield key, record
 
 
 def defined(app: App, at: datetime) -> Iterator[Definition]:
@@ -176,8 +184,18 @@ def unfinished_registrations(app: App, results: list[str], at: datetime) -> Iter
         succeeded = [key for key, result in mine if result.status == "succeeded"]
         versions = [version for _, version in intact(app, ModelVersion, app.store.list(f"{keys.MODELS}{model}/"), at)]
         yield from rules.unregistered(succeeded, versions)
-        aliases = app.find_head(Aliases, keys.aliases(model)) or Aliases()
-        yield from rules.unmoved(versions, aliases)
+        yield from unmoved(app, model, versions, at)
+
+
+def unmoved(app: App, model: str, versions: list[ModelVersion], at: datetime) -> Iterator[Wake]:
+    """Versions that a model's aliases have not heard of; aliases that cannot be read do not stop other models."""
+    key = keys.aliases(model)
+    try:
+        aliases = app.find_head(Aliases, key) or Aliases()
+    except Rejected as error:
+        app.alert(key, "unreadable aliases", str(error), at)
+        return
+    yield from rules.unmoved(versions, aliases)
 
 
 handler = on_tick(run)

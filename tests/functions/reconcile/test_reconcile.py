@@ -318,6 +318,29 @@ def test_an_older_version_is_not_forgotten_because_a_later_one_was_quicker(app: 
     assert run(Tick(NOON), app) == [Wake("register", key)]
 
 
+def test_aliases_that_cannot_be_read_are_an_alert_and_stop_no_other_model(app: App, whole: App) -> None:
+    key = a_result(whole)
+    whole.store.create(keys.aliases("early"), b"half of it")
+    whole.store.create(keys.result(keys.run("early", "r")), b"")
+
+    wakes = run(Tick(NOON), app)
+
+    assert {whole.read(Alert, found).subject for found in whole.store.list(keys.ALERTS)} >= {"aliases/early.json"}
+    assert wakes == [Wake("register", key)]
+
+
+def test_read_several_at_a_time_as_from_a_cloud_it_finds_the_same(app: App, whole: App) -> None:
+    result, broken = a_result(whole), keys.version("late", 2)
+    first = a_version(whole)
+    whole.store.create(broken, b"")
+    whole.write(keys.version("late", 3), first.model_copy(update={"version": 3, "run": "another"}))
+
+    wakes = run(Tick(NOON), app._replace(at_once=8))
+
+    assert wakes == [Wake("register", result), Wake("register", keys.result(keys.run("late", "another")))]
+    assert [whole.read(Alert, found).subject for found in whole.store.list(keys.ALERTS)] == [broken]
+
+
 def test_folder_markers_and_foreign_keys_are_not_uploads(app: App, whole: App, store: MemoryStore) -> None:
     store.create("landing/flights/.keep", b"")
     whole.store.create("landing/notes.txt", b"x")
