@@ -2,6 +2,7 @@
 
 import errno
 import getpass
+import io
 import os
 import shlex
 import signal
@@ -22,13 +23,20 @@ from samara.providers.addresses import provider_of
 from samara.settings import HOME, Settings, from_environment, nearest_home
 
 R = TypeVar("R")
+PORT = click.IntRange(0, 65535)
 
 
 class Friendly(click.Group):
     """Turns our errors into one line and an exit code: 1 for what cannot be, 2 for what lost a race.
 
-    And the file system's: a folder that may not be written, a full disk.
+    And the file system's: a folder that may not be written, a full disk. Where a letter cannot be shown, `?` stands.
     """
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -39,7 +47,8 @@ class Friendly(click.Group):
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever read what we said has gone: click ends without a word
                 raise
-            said = f"{error.filename or 'this machine'}: the file system says: {error.strerror or error}"
+            where = error.filename2 or error.filename or "this machine"  # of a copy, what was written to
+            said = f"{where}: the file system says: {error.strerror or error}"
             click.echo(f"{click.style('✗', fg='red')} {said}", err=True)
             ctx.exit(1)
 
@@ -58,7 +67,7 @@ def main(ctx: click.Context, home: Path | None) -> None:
     On the first day: `samara demo`. With data of your own: `samara init`, then `samara dev`.
     """
     settings = from_environment()
-    if settings.store and "SAMARA_PROVIDER" not in os.environ:  # the address says whose bucket it is
+    if settings.store and not os.environ.get("SAMARA_PROVIDER"):  # the address says whose bucket it is
         settings = settings._replace(provider=provider_of(settings.store))
     found = home or (nearest_home(Path.cwd()) if settings.home == Path(HOME) else settings.home)
     ctx.obj = settings._replace(home=(found or Path(HOME)).absolute())
@@ -120,11 +129,12 @@ def init(
 
     if folder is None and cloud is None:
         raise click.UsageError("Name a FOLDER for a project, or a --cloud to configure a stack for.")
-    written = starter.create(folder, data, target) if folder else []
-    if cloud:
-        written.append(stacks.create(cloud, stack or cloud, region))
-    for path in written:
+    if cloud is None and (stack or region):
+        raise click.UsageError("--stack and --region say how to configure a --cloud; name one.")
+    for path in starter.create(folder, data, target) if folder else ():
         click.echo(f"  {click.style('+', fg='green')} {path}")
+    if cloud:
+        click.echo(f"  {click.style('+', fg='green')} {stacks.create(cloud, stack or cloud, region)}")
     if folder:
         click.echo(f"\nNext:  cd {shlex.quote(str(folder))} && samara dev")
     if cloud:
@@ -132,7 +142,7 @@ def init(
 
 
 @main.command()
-@click.option("--port", default=8421, show_default=True, help="Where to answer HTTP, on this machine only.")
+@click.option("--port", default=8421, show_default=True, type=PORT, help="Where to answer HTTP, on this machine only.")
 @click.option(
     "--project",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -157,7 +167,7 @@ def dev(settings: Settings, port: int, project: Path | None) -> None:
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to answer at.")
-@click.option("--port", default=8080, show_default=True, help="The port to answer on; 0 for any free one.")
+@click.option("--port", default=8080, show_default=True, type=PORT, help="The port to answer on; 0 for any free one.")
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Load this model before answering. Repeatable.")
 @click.option("--function", default="predict", show_default=True, help="The function of the catalogue that answers.")
 @in_project
@@ -190,7 +200,9 @@ def demo(ctx: click.Context, keep: bool | None, months: int) -> None:
     home = ctx.find_root().params["home"] or from_environment().home
     settings = ctx.obj._replace(home=home.absolute())
     with stoppable() as stopped:
-        story.run(settings, stopped, keep=sys.stdout.isatty() if keep is None else keep, months=months)
+        story.run(
+            settings, stopped, keep=bool(sys.stdout and sys.stdout.isatty()) if keep is None else keep, months=months
+        )
 
 
 @main.command()

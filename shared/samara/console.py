@@ -32,8 +32,9 @@ from samara.errors import Misconfigured, NotFound, Rejected, SamaraError, Unavai
 from samara.events import HttpRequest
 from samara.settings import Settings
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-err = Console(stderr=True, highlight=False)
+terminal = sys.stdout and sys.stdout.isatty()  # it is None when it was closed
+out = Console(highlight=False, markup=False, width=None if terminal else 120)
+err = Console(stderr=True, highlight=False, markup=False)
 FINE, WRONG = Text("✓", style="green"), Text("✗", style="red")
 LOOK_S = 0.5  # between two looks whether a scoring is done
 LOOKS = 10  # and then one whether anybody still works on it
@@ -41,10 +42,11 @@ PUBLISH_S = 1.0  # between two looks at the project's files
 
 
 def started(url: str, settings: Settings) -> None:
-    err.print(f"[bold]samara[/] is running on {settings.home}")
+    err.print(Text.assemble(("samara", "bold"), f" is running on {settings.home}"), soft_wrap=True)
     err.print(f"  dashboard   {url}/")
     err.print(f"  predict     {url}/v2/models/…/infer")
-    err.print(f"  drop files  {settings.bucket / 'landing'}/{{dataset}}/   or: samara upload FILE --dataset …")
+    landing = settings.bucket / "landing"
+    err.print(f"  drop files  {landing}/{{dataset}}/   or: samara upload FILE --dataset …", soft_wrap=True)
     err.print("  Ctrl-C stops it")
 
 
@@ -267,7 +269,7 @@ def wait_for_scores(app: App, settings: Settings, answer: dict[str, Any], folder
     left = f", {scores.refused_rows:,} of them without an answer" if scores.refused_rows else ""
     out.print(Text.assemble(FINE, f" {scores.rows:,} rows in {seconds} s{left}; `samara why {answer['scores']}`"))
     for path in admin.answers(app, scores, folder) if folder else ():
-        out.print(f"  {path}")
+        out.print(f"  {path}", soft_wrap=True)
     return True
 
 

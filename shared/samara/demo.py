@@ -27,6 +27,7 @@ import pyarrow as pa
 from pyarrow import csv
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -95,12 +96,12 @@ class Stopped(Exception):  # nothing went wrong: somebody pressed Ctrl-C
 def run(settings: Settings, stopped: threading.Event, *, keep: bool, months: int = MONTHS) -> None:
     """Run the demo in `settings.home`. With `keep`, go on serving the dashboard until stopped."""
     begin_anew(settings)
-    out = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    out = Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else 100)
     example = where()
     copied = settings.home / "project"
     shutil.copytree(example, copied, ignore=shutil.ignore_patterns("__pycache__"))
     out.print("[bold]Samara[/]  every flight out of New York in 2013, month by month")
-    out.print(f"[dim]model: will it arrive more than 15 minutes late?   project: {shown(copied)}[/]\n")
+    out.print(f"[dim]model: will it arrive more than 15 minutes late?   project: {escape(shown(copied))}[/]\n")
     started = time.monotonic()
     calendar = Calendar(datetime(2013, 1, 31, 23, tzinfo=UTC))
     log = (settings.home / "functions.log").open("w")
@@ -318,7 +319,7 @@ def closing(story: Story, out: Console, elapsed: float, *, keep: bool) -> None:
         said += [f"Dashboard, as it is now:  {saved(story, home / f'{model}.html').as_uri()}"]
         said += [f"and live again with:  {samara} dev --project {shown(home / 'project')}"]
     for line in said:
-        out.print(line, soft_wrap=True)
+        out.print(line, soft_wrap=True, markup=False)
 
 
 def walks(samara: str, months: Sequence[Month]) -> list[str]:

@@ -47,7 +47,7 @@ class Settings(NamedTuple):
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
-    """`SAMARA_PROVIDER`, `SAMARA_HOME` and so on; an unknown or wrong one is refused by name."""
+    """`SAMARA_PROVIDER`, `SAMARA_HOME` and so on, empty ones aside; an unknown or wrong one is refused by name."""
     given = {
         name.removeprefix("SAMARA_").lower(): value for name, value in environ.items() if name.startswith("SAMARA_")
     }
@@ -55,7 +55,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         if name not in Settings._fields:
             there = ", ".join(f"SAMARA_{one.upper()}" for one in sorted(Settings._fields))
             raise Misconfigured(f"SAMARA_{name.upper()}", f"no such setting; there are {there}")
-    return Settings(**{**given, **({"home": Path(given["home"])} if "home" in given else {})})  # type: ignore[arg-type]
+    said = {name: Path(value) if name == "home" else value for name, value in given.items() if value}
+    return Settings(**said)  # type: ignore[arg-type]
 
 
 def nearest_home(start: Path) -> Path | None:

@@ -35,7 +35,7 @@ def create(cloud: str, stack: str, region: str | None, infra: Path = INFRA) -> P
         raise Rejected(stack, "not the name of a stack; use letters, digits, -, _ and .", code="bad_name")
     path = infra / f"Pulumi.{stack}.yaml"
     try:
-        with path.open("x") as file:
+        with path.open("x", encoding="utf-8") as file:
             file.write(settings(cloud, region or REGIONS[cloud]))
     except FileExistsError:
         raise Conflict(str(path), "is there already; edit it, or name another stack with --stack") from None

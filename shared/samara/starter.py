@@ -87,6 +87,8 @@ def create(folder: Path, data: Path | None, target: str | None) -> list[Path]:
         raise Conflict(str(folder), "is not empty; name a new folder")
     if data is not None and target is None:
         raise Rejected("--target", "say which column of the file is to be predicted", code="no_target")
+    if data is not None and not spoken(data.name):
+        raise Rejected(ascii(data.name), "is no name in UTF-8, so it could not be uploaded; rename the file")
     with TemporaryDirectory(prefix="samara-") as elsewhere:  # a folder with half a project could not be begun again
         made = Path(elsewhere)
         file = made / "data" / (data.name if data else "tumours.csv")
@@ -97,10 +99,29 @@ def create(folder: Path, data: Path | None, target: str | None) -> list[Path]:
         project.read(made)  # what we hand out must be in order
         if data:
             shutil.copyfile(data, file)
-        (folder / HOME / "bucket").mkdir(parents=True)
-        for path in made.iterdir():
-            shutil.move(path, folder)
+        try:
+            moved(made, folder)
+        except (OSError, KeyboardInterrupt):
+            emptied(folder)
+            raise
         return [folder / path.relative_to(made) for path in written]
+
+
+def spoken(name: str) -> bool:
+    """Whether a file's name, which may be any bytes, is text."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def moved(made: Path, folder: Path) -> None:
+    (folder / HOME / "bucket").mkdir(parents=True)
+    for path in made.iterdir():
+        shutil.move(path, folder)
+
+
+def emptied(folder: Path) -> None:
+    """Take away what was begun in a folder that was empty or not there."""
+    for path in folder.glob("*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def drafted(folder: Path, file: Path, target: str) -> Iterator[Path]:
@@ -139,16 +160,30 @@ def sampled(file: Path) -> dict[str, list[str]]:
     """The first rows of a CSV file, by column."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as source:
-            reader = csv.DictReader(source, strict=True)
+            between = separator(source.readline())
+            source.seek(0)
+            reader = csv.DictReader(source, delimiter=between, strict=True)
             rows = list(islice(reader, SAMPLE_ROWS))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise Rejected(str(file), f"not a CSV file in UTF-8: {error}", code="bad_csv") from error
+        raise Rejected(
+            str(file), f"not a CSV file in UTF-8: {error}; unpack it, or save it as one", code="bad_csv"
+        ) from error
     if not rows or any(None in row or None in row.values() for row in rows):
         raise Rejected(str(file), "needs a header and rows that all have its columns", code="bad_csv")
     names = list(reader.fieldnames or ())
     if "" in names or len(set(names)) < len(names):
         raise Rejected(str(file), "needs a header in which each column has a name of its own", code="bad_csv")
     return {name: [row[name] for row in rows] for name in names}
+
+
+def separator(header: str) -> str:
+    """What stands between the names of a header, as ingest tells it.
+
+    >>> [separator(header) for header in ("a,b;c", "a;b", '"a,b";c', "a|b", "a")]
+    [',', ';', ';', '|', ',']
+    """
+    bare = re.sub('"[^"]*"', "", header)
+    return next((one for one in "\t,;|" if one in bare), ",")
 
 
 def tumours(file: Path) -> None:
@@ -170,7 +205,7 @@ def plain(text: str) -> str:
 
 
 def put(path: Path, text: str) -> Path:
-    path.write_text(text)
+    path.write_text(text, "utf-8")
     return path
 
 

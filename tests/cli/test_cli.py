@@ -1,6 +1,9 @@
 """The command line as people meet it: what it says, what it refuses, and how it ends."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -29,7 +32,7 @@ def leaves(tmp_path: Path) -> Path:
 def registered(home: Path, *numbers: int) -> app.App:
     """A bucket in which these versions of `late` were registered, each a champion in its turn."""
     whole = app.build(Settings(home=home))
-    some = digest(b"some")
+    some = whole.keep(b"some")
     for number in numbers:
         record = ModelVersion(
             made_by=whole.maker, model="late", version=number, run=f"run{number}", artifact=some,
@@ -134,6 +137,76 @@ def test_init_wants_a_name_for_each_column(samara: Samara, header: str) -> None:
 
     assert ended.exit_code == 1
     assert "twins.csv: needs a header in which each column has a name of its own" in ended.output
+
+
+@pytest.mark.parametrize("between", [";", "\t", "|"])
+def test_init_reads_what_ingest_reads(samara: Samara, between: str) -> None:
+    Path("leaves.csv").write_text("length;colour\n7,5;red\n9;green\n".replace(";", between))
+
+    ended = samara("init", "mine", "--data", "leaves.csv", "--target", "colour")
+
+    assert ended.exit_code == 0, ended.output
+    contract, _ = project.read(Path("mine")).contracts["leaves"]
+    assert [(column.name, column.type) for column in contract.columns] == [("length", "string"), ("colour", "string")]
+
+
+def test_init_wants_a_file_whose_name_can_be_uploaded(samara: Samara, leaves: Path) -> None:
+    leaves.rename(os.fsdecode(b"leaves\xff.csv"))
+
+    ended = samara("init", "mine", "--data", os.fsdecode(b"leaves\xff.csv"), "--target", "maple")
+
+    assert ended.exit_code == 1
+    assert "'leaves\\udcff.csv': is no name in UTF-8, so it could not be uploaded; rename the file" in ended.output
+
+
+def test_an_init_that_could_not_write_all_of_it_can_be_begun_again(samara: Samara) -> None:
+    Path("a").mkdir()
+    most = os.pathconf(".", "PC_PATH_MAX") - 1 - len("/.samara/bucket")  # so that the longer names do not fit
+    folder = "a/../" * (most // 5 - 1) + "mine".ljust(most % 5 + 5, "e")
+
+    ended = samara("init", folder)
+
+    assert ended.exit_code == 1
+    assert "the file system says: File name too long" in ended.output
+    assert not [*Path(folder).resolve().iterdir()]
+
+
+def test_a_stack_is_configured_for_a_cloud(samara: Samara) -> None:
+    ended = samara("init", "mine", "--stack", "first")
+
+    assert ended.exit_code == 2
+    assert "--stack and --region say how to configure a --cloud" in ended.output
+    assert not Path("mine").exists()
+
+
+@pytest.mark.parametrize("command", ["dev", "serve"])
+def test_a_port_that_is_none_is_refused_as_such(samara: Samara, command: str) -> None:
+    ended = samara(command, "--port", "99999")
+
+    assert ended.exit_code == 2
+    assert "99999 is not in the range 0<=x<=65535" in ended.output
+
+
+def test_a_terminal_that_knows_few_letters_gets_others_for_them(tmp_path: Path) -> None:
+    (tmp_path / "leaves.csv").write_text("größe,kind\n7.5,a\n9.25,b\n", "utf-8")
+    few = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "samara.cli"]
+
+    for words in (["init", "mine", "--data", "leaves.csv", "--target", "kind"], ["--home", "mine/.samara", "doctor"]):
+        ended = subprocess.run([*command, *words], cwd=tmp_path, env=few, capture_output=True, check=False)
+        assert (ended.returncode, ended.stderr) == (0, b"")
+
+    contract, _ = project.read(tmp_path / "mine").contracts["leaves"]
+    assert [column.name for column in contract.columns] == ["größe", "kind"]
+
+
+def test_a_command_whose_output_nobody_wants_does_its_work(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m samara.cli"
+    ended = subprocess.run(
+        ["sh", "-c", f"{command} init . >&- && {command} status >&-"], cwd=tmp_path, capture_output=True, check=False
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize(("file", "target"), [("2013.csv", "maple"), ("2013-02-14.csv", "true"), ("no.csv", "1e3")])
@@ -269,7 +342,9 @@ def test_why_says_what_may_have_become_of_a_prediction_that_is_not_there(samara:
 
 
 def test_why_ends_with_1_when_a_link_is_missing_and_names_it(samara: Samara, tmp_path: Path) -> None:
-    registered(tmp_path / ".samara", 1)
+    home = tmp_path / ".samara"
+    registered(home, 1)
+    (home / "bucket" / keys.blob(digest(b"some"))).unlink()
 
     ended = samara("why", keys.version("late", 1))
 

@@ -38,6 +38,14 @@ def test_status_shows_the_alerts_that_hold_newest_first(samara: Samara, there: A
     assert "leafs: has no data contract" not in said
 
 
+def test_a_home_is_shown_by_its_name_whatever_that_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = tmp_path / "[bold]" / "[" / "x] with a name that no line of a terminal could ever hold as a whole"
+
+    console.started("http://127.0.0.1:1", Settings(home=home))
+
+    assert f"is running on {home}\n" in capsys.readouterr().err
+
+
 def test_status_says_how_an_alert_is_ended(samara: Samara, there: App) -> None:
     none = samara("status").output
     there.alert("late", "is late", "who knows", NOON)

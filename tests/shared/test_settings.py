@@ -22,6 +22,10 @@ def test_what_is_set_is_read() -> None:
     assert settings.bucket == Path("/data/bucket")
 
 
+def test_what_is_set_to_nothing_is_not_set() -> None:
+    assert from_environment({"SAMARA_HOME": "", "SAMARA_PROVIDER": "", "SAMARA_CATALOGUE": ""}) == Settings()
+
+
 @pytest.mark.parametrize("name", ["SAMARA_HOEM", "SAMARA_", "SAMARA_PROVIDERS"])
 def test_a_typing_mistake_is_refused_by_name(name: str) -> None:
     with pytest.raises(Misconfigured, match=name):
