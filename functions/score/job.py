@@ -31,7 +31,7 @@ from samara.core.contract import Contract
 from samara.core.records import Column, Part, Scores, Scoring
 from samara.engines import Session
 from samara.entry import log, log_to_stderr
-from samara.errors import Misconfigured, Rejected
+from samara.errors import Misconfigured, NotFound, Rejected
 
 ROWS = 10_000  # asked at once: bounds the memory that a graph's intermediate values need
 
@@ -55,6 +55,9 @@ def run(key: str, app: App) -> Scores:
     started = time.perf_counter()
     try:
         said = answered(scoring, app)
+    except NotFound as error:
+        why = f"{error}, though the plan pins it; restore it from the bucket's object versions, then ask again"
+        said = {"status": "failed", "why": why}
     except Rejected as error:
         if error.code == "altered":
             raise

@@ -24,12 +24,13 @@ The program has no access to the store. In its folder it finds `ask.json`, `trai
 
 import importlib
 import json
+import os
 import platform
 import random
 import resource
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -89,6 +90,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
     fit(Path(sys.argv[1]))
+    os._exit(0)  # no thread that the training code left behind keeps a finished model waiting
 
 
 def fit(work: Path) -> None:
@@ -112,8 +114,7 @@ def trained(ask: Ask, work: Path) -> Outcome:
         parity = compared(fitted, said, holdout, ask, work)
     metrics = {name: value for name, value in measured(said, holdout, ask).items() if np.isfinite(value)}
     if ask.metric not in metrics:
-        why = f"{ask.metric} is not defined on the holdout; has it rows of two classes? accuracy and log_loss take any"
-        raise Rejected(f"gates.metric {ask.metric}", why, code="bad_metric")
+        raise undefined(ask)
     (work / "model.onnx").write_bytes(model)
     environment = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
     return Outcome(signature=scoring.signature(loaded), parity=parity, metrics=metrics, environment=environment)
@@ -128,6 +129,15 @@ def prepared(ask: Ask, work: Path) -> Iterator[Callable[[Any], Any]]:
     else:
         with imported(work / "code", ask.entry) as function:
             yield lambda table: called(function, table, ask, work)
+
+
+def undefined(ask: Ask) -> Rejected:
+    """What is to be said where a metric came to no number."""
+    way_out = "has it rows of two classes? accuracy and log_loss take any"
+    if ask.task == "regression":
+        way_out = f"has {ask.target} rows that are NaN or infinite? the contract can refuse them"
+    why = f"{ask.metric} is not defined on the holdout; {way_out}"
+    return Rejected(f"gates.metric {ask.metric}", why, code="bad_metric")
 
 
 def measured(said: scoring.Answers, holdout: Any, ask: Ask) -> dict[str, float]:
@@ -202,6 +212,9 @@ def made(fitted: Any, table: Any, ask: Ask) -> bytes:
     if ask.task == "classification" and not (is_classifier(fitted) and hasattr(fitted, "predict_proba")):
         why = f"returned {article(fitted)}, which gives no probabilities; the definition's task is classification"
         raise Rejected(ask.entry, why, code="wrong_task")
+    if isinstance(getattr(fitted, "classes_", None), list):
+        why = f"was fitted on several targets at once; fit it on {ask.target} alone, one value for each row"
+        raise Rejected(ask.entry, why, code="wrong_task")
     if ask.task == "classification" and len(getattr(fitted, "classes_", "ab")) < 2:
         why = f"the rows it was fitted on have a single {ask.target}; there is nothing to tell apart"
         raise Rejected(ask.entry, why, code="single_class")
@@ -222,7 +235,8 @@ def article(value: Any) -> str:
 def exported(fitted: Any, table: Any, ask: Ask) -> bytes:
     """A scikit-learn estimator as ONNX bytes that depend on nothing but the estimator."""
     types = inputs(fitted, table, ask)
-    whole = column_by_column(fitted, len(types))
+    inside = getattr(fitted, "best_estimator_", fitted)  # of a search, which only asks it
+    whole = column_by_column(inside, len(types))
     options = {id(whole): {"zipmap": False}} if ask.task == "classification" else None
     try:
         with lenient_booleans():
@@ -232,12 +246,13 @@ def exported(fitted: Any, table: Any, ask: Ask) -> bytes:
             why = f"returned {article(fitted)} that was never fitted; return what its fit(…) gives"
             raise Rejected(ask.entry, why, code="no_model") from error
         why = f"scikit-learn's model cannot be exported to ONNX: {type(error).__name__}: {loading.first_line(error)}"
-        raise Rejected(ask.entry, why, code="not_exportable") from error
+        raise Rejected(ask.entry, why + beforehand(whole, inside), code="not_exportable") from error
     if ask.task == "regression":
-        renamed(model.graph, model.graph.output[0].name, scoring.OUTPUTS["regression"][0])
+        renamed(model.graph, {model.graph.output[0].name: scoring.OUTPUTS["regression"][0]})
     else:
         classes = [name if isinstance(name, str) else int(name) for name in fitted.classes_.tolist()]
         onnx.helper.set_model_props(model, {scoring.CLASSES: json.dumps(classes)})
+    renamed(model.graph, respelled(model.graph, [name for name, _ in types]))
     operators = sorted((one.domain, one.version) for one in model.opset_import)  # else by the process's hash seed
     del model.opset_import[:]
     model.opset_import.extend(onnx.helper.make_opsetid(domain, number) for domain, number in operators)
@@ -253,9 +268,18 @@ def unfitted(fitted: BaseEstimator) -> bool:
     return False
 
 
+def beforehand(whole: Any, inside: BaseEstimator) -> str:
+    """What to add where a step that takes columns by name lies too deep to be exported; else nothing."""
+    if whole is inside or not any(isinstance(part, ColumnTransformer) for part in inside.get_params().values()):
+        return ""
+    return "; only the first step may take columns by name: make_pipeline(ColumnTransformer(…), …) around all others"
+
+
 def column_by_column(fitted: Any, width: int) -> Any:
     """The estimator behind something that takes its columns one by one, which skl2onnx asks of no other."""
-    first = fitted.steps[0][1] if isinstance(fitted, Pipeline) else fitted
+    first = fitted
+    while isinstance(first, Pipeline):
+        first = first.steps[0][1]
     if isinstance(first, ColumnTransformer):
         return fitted
     together = ColumnTransformer([("all", "passthrough", list(range(width)))]).fit(np.zeros((1, width)))
@@ -269,16 +293,31 @@ def inputs(fitted: Any, table: Any, ask: Ask) -> list[tuple[str, Any]]:
     if strange:
         why = f"was fitted on {', '.join(strange)}, which the definition does not count among the features"
         raise Rejected(ask.entry, why, code="bad_signature")
+    answers = [name for name in names if name in scoring.OUTPUTS[ask.task]]
+    if answers:
+        why = "is a feature, and what the model's answer is called; rename the column, or leave it out of the features"
+        raise Rejected(answers[0], why, code="bad_signature")
     text = {name for name in names if pa.types.is_string(table.schema.field(name).type)}
     return [(name, (StringTensorType if name in text else FloatTensorType)([None, 1])) for name in names]
 
 
-def renamed(graph: Any, old: str, new: str) -> None:
-    """Give an output of the graph another name."""
+def respelled(graph: Any, names: Sequence[str]) -> dict[str, str]:
+    """New names by old ones, so that the inputs are called as the features are. skl2onnx spells them its own way, with
+    letters and digits, and unlike anything inside the graph: what is inside makes way."""
+    changed = {value.name: name for value, name in zip(graph.input, names, strict=True) if value.name != name}
+    inside = {tensor.name for tensor in graph.initializer} | {name for node in graph.node for name in node.output}
+    for name in inside.intersection(changed.values()):
+        changed[name] = f"{name} inside"  # no name of skl2onnx's has a space
+    return changed
+
+
+def renamed(graph: Any, changed: Mapping[str, str]) -> None:
+    """Give tensors of the graph the names that stand by theirs."""
     for node in graph.node:
-        node.output[:] = [new if name == old else name for name in node.output]
-        node.input[:] = [new if name == old else name for name in node.input]
-    graph.output[0].name = new
+        node.output[:] = [changed.get(name, name) for name in node.output]
+        node.input[:] = [changed.get(name, name) for name in node.input]
+    for named in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        named.name = changed.get(named.name, named.name)
 
 
 @contextmanager

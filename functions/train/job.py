@@ -6,7 +6,8 @@ Writes    blobs of the model, the held-out rows and the log
      then results/{model}/{run}.json, succeeded or failed with a reason, which wakes `register`
 
 Started twice, it writes the same bytes to the same keys. The user's code runs in a process of its own, with no
-way to the store; what fails there is a failed result, what fails here is an error and no result.
+way to the store; what fails there is a failed result, and so are data that are gone; what else fails here is an error
+and no result.
 """
 
 import os
@@ -40,12 +41,13 @@ from samara.core.definition import Definition, features_among, parse
 from samara.core.digests import canonical
 from samara.core.records import Link, ModelVersion, Part, Plan, Result, Run
 from samara.entry import log_to_stderr
-from samara.errors import Misconfigured, Rejected
+from samara.errors import Misconfigured, NotFound, Rejected
 
 KEPT_LOG = 64 << 10  # bytes of the log's beginning, and as many of its end
 LARGEST_MODEL = 1 << 30
 LARGEST_OUTCOME = 1 << 20
 LAST_LINES = 10
+LONGEST_WORDS = 2_000
 PASSED_ON = ("PATH", "PYTHONPATH", "LANG")
 
 
@@ -125,11 +127,14 @@ def attempted(plan: Plan, definition: Definition, work: Path, app: App, fit: Fit
         ended = fit(work, definition.train.time_limit_s)
         outcome = read_outcome(work, ended)
         model = read_plain(work / "model.onnx", LARGEST_MODEL)
+    except NotFound as error:
+        why = f"{error}, though the plan pins it; restore it from the bucket's object versions, then ask --again"
+        return ended, {"status": "failed", "why": why}
     except Rejected as error:
         if error.code == "altered":
             raise
         why = str(error).replace(f"{work}/", "").replace(str(work), "")
-        return ended, {"status": "failed", "why": why}
+        return ended, {"status": "failed", "why": in_one_line(why)}
     return ended, {
         "status": "succeeded",
         "artifact": app.keep(model),
@@ -139,6 +144,15 @@ def attempted(plan: Plan, definition: Definition, work: Path, app: App, fit: Fit
         "metrics": outcome.metrics,
         "environment": outcome.environment,
     }
+
+
+def in_one_line(said: str) -> str:
+    r"""What a program said, fit for a line of a terminal: it may have said it in colours and many lines.
+
+    >>> in_one_line("no\n  way\x1b[0m")
+    'no way [0m'
+    """
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in said).split())
 
 
 def prepare(plan: Plan, definition: Definition, work: Path, app: App) -> None:
@@ -311,7 +325,7 @@ def departure(code: int) -> str:
 def read_outcome(work: Path, ended: Ended) -> Outcome:
     """What the program left behind, or `Rejected` with the reason why there is no model."""
     lines = bytes(ended.log).decode(errors="replace").splitlines()[-LAST_LINES:]
-    last = f"; its last words: {' | '.join(lines)}"[:2000] if lines else ""
+    last = f"; its last words: {' | '.join(lines)[-LONGEST_WORDS:]}" if lines else ""
     if ended.why:
         raise Rejected("training", f"{ended.why}{last}", code="training_failed")
     try:

@@ -48,13 +48,14 @@ def asked(table: Any, names: Sequence[str]) -> Any:
     Numbers and booleans become float32, NaN where missing; text stays text, empty where missing. Done twice, it
     is done once.
     """
+    columns, fields = table.columns, list(table.schema)
     for name in names:
         place = table.schema.get_field_index(name)
         if place < 0:
             raise Rejected(
                 name, f"there is no such column; there are {', '.join(table.column_names)}", code="no_column"
             )
-        column, kind = table.column(place), table.schema.field(place).type
+        column, kind = columns[place], fields[place].type
         if pa.types.is_string(kind):
             given = pc.fill_null(column, "")
         elif pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
@@ -62,8 +63,8 @@ def asked(table: Any, names: Sequence[str]) -> Any:
         else:
             why = f"is a {kind}, which no model can be asked with; derive a number or text from it, or leave it out"
             raise Rejected(name, why, code="no_feature")
-        table = table.set_column(place, pa.field(name, given.type), given)
-    return table
+        columns[place], fields[place] = given, pa.field(name, given.type)
+    return pa.table(columns, schema=pa.schema(fields, table.schema.metadata))
 
 
 def truth(table: Any, target: str, task: str) -> NDArray[Any]:

@@ -157,6 +157,18 @@ def test_an_altered_part_is_no_result_but_an_error(acting_as: Acting, mint: Mint
     assert whole.find(Scores, said["scores"]) is None
 
 
+def test_a_model_that_is_gone_is_a_failure_that_names_it(acting_as: Acting, mint: Mint, whole: App) -> None:
+    key = keys.blob(mint.live().artifact)
+    mint.batch(coins(10))
+    said = ask(acting_as)
+    whole.store.delete(key, whole.store.get(key).version)
+
+    scores = carried_out(said, whole)
+
+    assert scores.status == "failed"
+    assert f"{key}: nothing is stored there, though the plan pins it" in scores.why
+
+
 def test_asked_for_twice_it_is_one_scoring_and_one_job(
     acting_as: Acting, mint: Mint, whole: App, jobs: MemoryJobs
 ) -> None:

@@ -92,7 +92,7 @@ def exported(estimator: Any, target: str, features: tuple[str, ...], table: Any,
     options = None if target == "worth" else {id(model): {"zipmap": False}}
     made = skl2onnx.to_onnx(model, initial_types=types, options=options, target_opset=opset)
     if target == "worth":
-        fit.renamed(made.graph, made.graph.output[0].name, "prediction")
+        fit.renamed(made.graph, {made.graph.output[0].name: "prediction"})
     else:
         helper.set_model_props(made, {"classes": json.dumps(model.classes_.tolist())})
     return bytes(made.SerializeToString())

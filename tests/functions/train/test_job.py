@@ -250,6 +250,7 @@ def test_any_framework_may_bring_its_own_graph_and_is_held_to_it(bench: Bench, o
             "onnxruntime cannot load it",
         ),
         ("def train(table, **rest):\n    raise ValueError('é\\ud800' * 9999)", "ValueError"),
+        ("def train(table, **rest):\n    raise ValueError('a\\n\\x1b[31mb')", "ValueError: a [31mb (train.py, line 2)"),
     ],
 )
 def test_code_that_fails_is_a_failed_result_with_the_reason(bench: Bench, code: str, words: str) -> None:
@@ -297,6 +298,127 @@ def train(table, **rest):
 
     assert "cannot be exported to ONNX" in result.why
     assert "Guess" in result.why
+
+
+SEARCHED = """
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+import numpy as np
+
+
+def train(table, *, features, target, seed):
+    x, y = table.select(features), table[target].to_numpy()
+    columns = make_column_transformer((OneHotEncoder(), ["metal"]), remainder="passthrough")
+    return MODEL
+"""
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        'GridSearchCV(make_pipeline(columns, LogisticRegression()), {"logisticregression__C": [0.1, 1]}).fit(x, y)',
+        "make_pipeline(make_pipeline(columns, StandardScaler()), LogisticRegression()).fit(x, y)",
+    ],
+    ids=["search", "nested"],
+)
+def test_columns_are_taken_by_name_within_a_search_and_within_a_pipeline(bench: Bench, model: str) -> None:
+    result = ran(bench, SEARCHED.replace("MODEL", model))
+
+    assert result.status == "succeeded", result.why
+    assert result.parity
+    assert result.parity.agreed
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize(
+    ("metal", "weight", "serial"),
+    [
+        ("kind of metal", "weight (g)", "weight_g"),
+        ("a b", "a_b", "a.b"),
+        ("a_b", "a b", "a.b"),
+        ("variable", "variable1", "variable2"),
+        ("0", "1", "2"),
+        ("größe", "重さ", "metal "),
+    ],
+)
+def test_a_column_may_be_called_what_it_likes(bench: Bench, task: str, metal: str, weight: str, serial: str) -> None:
+    model = "LogisticRegression" if task == "classification" else "LinearRegression"
+    code = SEARCHED.replace("LogisticRegression\n", f"{model}\n").replace('"metal"', "features[0]")
+    table = coins().rename_columns([serial, metal, weight, "real"])
+    table = table if task == "classification" else table.set_column(3, "real", table[weight])
+    changes = {"task": task, "features": [metal, weight, serial]}
+
+    result = ran(
+        bench,
+        code.replace("MODEL", f"make_pipeline(columns, StandardScaler(), {model}()).fit(x, y)"),
+        table,
+        gates={"metric": "log_loss" if task == "classification" else "mae"},
+        **changes,
+    )
+
+    assert result.status == "succeeded", result.why
+    assert result.signature
+    assert [tensor.name for tensor in result.signature.inputs] == [metal, weight, serial]
+    assert result.parity
+    assert result.parity.agreed
+
+
+@pytest.mark.parametrize(
+    ("task", "name"), [("classification", "label"), ("classification", "probabilities"), ("regression", "prediction")]
+)
+def test_a_feature_that_is_called_as_the_answer_is_said_to_be(bench: Bench, task: str, name: str) -> None:
+    table = coins().rename_columns(["serial", "metal", name, "real"])
+    model = "make_pipeline(columns, LogisticRegression()).fit(x, y)"
+    if task == "regression":
+        table, model = table.set_column(3, "real", table[name]), model.replace("Logistic", "Linear")
+    gates = {"metric": "auc" if task == "classification" else "mae"}
+    code = SEARCHED.replace("import LogisticRegression", "import LinearRegression, LogisticRegression")
+
+    result = ran(bench, code.replace("MODEL", model), table, task=task, features=["metal", name], gates=gates)
+
+    assert result.status == "failed"
+    assert f"{name}: is a feature, and what the model's answer is called; rename the column" in result.why
+
+
+def test_columns_taken_by_name_too_deep_to_be_exported_are_said_to_be(bench: Bench) -> None:
+    model = "CalibratedClassifierCV(make_pipeline(columns, LogisticRegression())).fit(x, y)"
+
+    result = ran(bench, SEARCHED.replace("MODEL", model))
+
+    assert result.status == "failed"
+    assert "only the first step may take columns by name" in result.why
+
+
+@pytest.mark.parametrize("y", ["np.stack([y, ~y], axis=1)", "np.stack([y, y, y], axis=1)"])
+def test_a_model_of_several_targets_is_said_to_be_one(bench: Bench, y: str) -> None:
+    model = f"make_pipeline(columns, RandomForestClassifier(5)).fit(x, {y})"
+
+    result = ran(bench, SEARCHED.replace("MODEL", model))
+
+    assert result.status == "failed"
+    assert "was fitted on several targets at once; fit it on real alone" in result.why
+
+
+def test_an_estimate_that_cannot_be_measured_says_why(bench: Bench) -> None:
+    real = pa.array([float(one) for one in range(49)] + [float("inf")])
+    code = LINEAR.replace("table[target].to_numpy()", "range(table.num_rows)")
+
+    result = ran(
+        bench,
+        code,
+        coins(50).set_column(3, "real", real),
+        task="regression",
+        features=["weight"],
+        gates={"metric": "rmse"},
+    )
+
+    assert result.status == "failed"
+    assert "rmse is not defined on the holdout; has real rows that are NaN or infinite?" in result.why
 
 
 def test_a_model_that_answers_with_nan_fails(bench: Bench) -> None:
@@ -359,6 +481,19 @@ def test_a_part_that_was_altered_is_an_error_and_no_result(bench: Bench, whole: 
         job.run(key, whole, in_process)
 
     assert not list(whole.store.list("results/"))
+
+
+def test_a_part_that_is_gone_is_a_failed_result_that_names_it(bench: Bench, whole: App) -> None:
+    bench.publish()
+    bench.accept()
+    key = bench.asked_run()
+    part = keys.blob(whole.read(Run, key).plan.parts[0].digest)
+    whole.store.delete(part, whole.store.get(part).version)
+
+    result = job.run(key, whole, in_process)
+
+    assert result.status == "failed"
+    assert f"{part}: nothing is stored there, though the plan pins it" in result.why
 
 
 def test_user_modules_do_not_stay_behind(bench: Bench) -> None:
@@ -430,6 +565,16 @@ def train(table, **rest):
     assert len(pids) == 4
     assert all(gone(pid) for pid in pids)
     assert time.monotonic() - started < 90
+
+
+def test_a_thread_left_behind_keeps_no_finished_model_waiting(bench: Bench) -> None:
+    left = "    from threading import Event, Thread\n    Thread(target=Event().wait).start()\n"
+    bench.publish(LOGISTIC.replace("    text =", f"{left}    text ="), train={"time_limit_s": 120})
+    bench.accept()
+
+    result = job.run(bench.asked_run(), bench.whole)
+
+    assert result.status == "succeeded", result.why
 
 
 def test_children_left_behind_are_gone_and_their_output_is_not_waited_for(bench: Bench, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Train decides once for each cause, pins the plan, and submits one job for one plan."""
 
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from functions.train import handler
 from samara.app import App
 from samara.core import keys
-from samara.core.records import Decision, DriftReport, Result, Run, Submission
+from samara.core.records import Decision, DriftReport, Result, Run, Submission, Validation
 from samara.core.windows import Window
 from samara.errors import Rejected
 from samara.events import HttpRequest, HttpResponse, ObjectCreated
@@ -108,6 +109,19 @@ def test_the_plan_pins_the_newest_batches_and_holds_out_of_the_newest(bench: Ben
     assert [link.key for link in plan.validations] == [middle, newest]
     assert oldest not in [link.key for link in plan.validations]
     assert plan.holdout == (plan.parts[-1],)
+
+
+@pytest.mark.parametrize("at", ['"yesterday"', '"2013-02-14T12:00:00"', "7", "null"])
+def test_a_batch_that_does_not_know_any_more_when_it_arrived_is_as_old_as_its_validation(bench: Bench, at: str) -> None:
+    bench.publish()
+    key = bench.accept(coins(seed=1))
+    batch = bench.whole.read(Validation, key).batch
+    stored = bench.whole.store.get(batch)
+    damaged = re.sub(rb'"noted":{"at":"[^"]*"}', b'"noted":{"at":%b}' % at.encode(), stored.data)
+    bench.whole.store.replace(batch, damaged, stored.version)
+
+    assert damaged != stored.data
+    assert [accepted.arrived for accepted in handler.accepted("coins", bench.whole)] == [NOON]
 
 
 def test_one_broken_definition_stops_no_other_model(

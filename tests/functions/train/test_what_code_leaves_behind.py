@@ -64,6 +64,14 @@ def test_an_outcome_that_no_record_can_say_is_no_outcome(tmp_path: Path, figure:
         job.read_outcome(tmp_path, job.Ended())
 
 
+def test_of_long_last_words_the_very_last_are_told(tmp_path: Path) -> None:
+    said = job.Log()
+    said.add(b"x" * 5000 + b"\nNoSuchPackage: install it")
+
+    with pytest.raises(Rejected, match=r"its last words: x+ \| NoSuchPackage: install it$"):
+        job.read_outcome(tmp_path, job.Ended("the training code ended with exit code 1", said))
+
+
 def test_a_signal_without_a_name_is_told_by_its_number(bench: Bench) -> None:
     bench.publish("import os\nos.kill(os.getpid(), 40)")
     bench.accept()
