@@ -80,7 +80,7 @@ def threshold(gates: Gates, metrics: Mapping[str, float]) -> Gate:
     return Gate(
         name="threshold",
         passed=all(kept for kept, _ in bounds),
-        why=f"{gates.metric} is {value:.4f}, asked is {wanted}",
+        why=f"{gates.metric} is {value:.6g}, asked is {wanted}",
     )
 
 
@@ -96,5 +96,5 @@ def improvement(
     mine, theirs = metrics[gates.metric], compared[gates.metric]
     gain = mine - theirs if HIGHER_IS_BETTER[gates.metric] else theirs - mine
     asked = f"by at least {gates.improves_by:g}" if gates.improves_by else "by anything"
-    why = f"{gates.metric} {mine:.4f} against {theirs:.4f} of v{champion} on the same rows; asked is better {asked}"
+    why = f"{gates.metric} {mine:.6g} against {theirs:.6g} of v{champion} on the same rows; asked is better {asked}"
     return Gate(name="improvement", passed=gain > 0 and reaches(gain, gates.improves_by), why=why)

@@ -127,7 +127,8 @@ def numbered(key: str, result: Result, at: datetime, app: App) -> ModelVersion:
         if done := version_of(result, versions, app):
             return done
         judged_once = judged_once or unnumbered(candidate(key, result, app), at, app)
-        number = max(map(keys.number, versions), default=0) + 1
+        last = max(map(keys.number, versions), default=0)
+        number = max(last, judged_once.compared_with or 0) + 1  # never that of a champion whose record is gone
         version = judged_once.model_copy(update={"version": number})
         stored = app.write(keys.version(result.model, number), version)
         if stored.run == result.run:
@@ -162,7 +163,8 @@ def made_from(one: Candidate, judgement: Judgement, app: App) -> tuple[Link, ...
     links = [one.result.link(one.key), one.run.link(keys.run(one.result.model, one.result.run))]
     if judgement.champion is not None:
         key = keys.version(one.result.model, judgement.champion)
-        links.append(app.read(ModelVersion, key).link(key))
+        champion = app.find(ModelVersion, key)  # or else the gate says that it is gone
+        links += [champion.link(key)] if champion else []
     return tuple(links)
 
 
@@ -212,7 +214,7 @@ def inspected(one: Candidate, app: App) -> tuple[Gate, bytes]:
 
 
 def dangers(model: bytes, memory_mb: int = TRIAL_MEMORY_MB, limit_s: float = TRIAL_S) -> list[str]:
-    """What a process of its own did not survive: loading this model, and asking it about one row of nothing.
+    """What a process of its own did not survive: loading this model, and asking it about one row of next to nothing.
 
     A look at its bytes cannot tell. What fails as a model may is no danger: the gates that follow say why.
     """
@@ -227,12 +229,12 @@ def dangers(model: bytes, memory_mb: int = TRIAL_MEMORY_MB, limit_s: float = TRI
 
 
 def blank(spec: Spec, memory_mb: int) -> Value:
-    """One row of zeros or empty texts, or `Ended` for a row that would not fit into the memory there is."""
+    """One row of zeros or short texts, or `Ended` for a row that would not fit into the memory there is."""
     shape = tuple(1 if size < 0 else size for size in spec.shape)
     if prod(shape) * WIDTH.get(spec.datatype, 8) > memory_mb << 20:
         raise Ended("model", f"needs more memory than {memory_mb:,} MB", code="model_failed")
     if spec.datatype == TEXT:
-        return Value(TEXT, shape, [b""] * prod(shape))
+        return Value(TEXT, shape, [b"0"] * prod(shape))  # an empty one doubled is still empty
     return Value(spec.datatype, shape, bytes(prod(shape) * WIDTH[spec.datatype]))
 
 

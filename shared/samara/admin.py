@@ -32,7 +32,7 @@ def promote(app: App, model: str, version: int, *, expect: int | None, at: datet
 
 
 def servable(app: App, model: str, version: int) -> None:
-    """Refuse a version that there is not, or that did not pass what each version must."""
+    """Refuse a version that there is not, whose model is gone, or that did not pass what each version must."""
     record = app.find(ModelVersion, keys.version(keys.named(model, "model"), version))
     if record is None:
         have = ", ".join(f"v{keys.number(key)}" for key in app.store.list(f"{keys.MODELS}{model}/")) or "none"
@@ -40,6 +40,12 @@ def servable(app: App, model: str, version: int) -> None:
     if not record.sound:
         unsound = "; ".join(f"{gate.name}: {gate.why}" for gate in record.gates if not gate.passed)
         raise Rejected(f"{model} v{version}", f"cannot be served: {unsound}", code="unsound")
+    artifact = keys.blob(record.artifact)
+    try:
+        app.store.head(artifact)
+    except NotFound as error:
+        why = f"its model, {artifact}, is gone; restore it from the bucket's object versions, or choose another version"
+        raise NotFound(f"{model} v{version}", why) from error
 
 
 def route(app: App, model: str, weights: Mapping[int, float], *, at: datetime, by: str) -> Aliases:
@@ -71,6 +77,9 @@ def rollback(app: App, model: str, *, at: datetime, by: str) -> Aliases:
     seen = app.find_head(Aliases, key)
     if seen is None:
         raise NotFound(model, "has no champion yet, so there is nothing to go back to")
+    back = aliases.rolled_back(seen, model, seen.champion, at=at, by=by)
+    if back.champion is not None:
+        servable(app, model, back.champion)
     return app.swap(Aliases, key, lambda now: aliases.rolled_back(now, model, seen.champion, at=at, by=by))
 
 

@@ -1,4 +1,4 @@
-"""What people do to a running loop: the answers of a scoring, as files in a folder of theirs."""
+"""What people do to a running loop: who answers, and the answers of a scoring, as files in a folder of theirs."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,12 @@ import pytest
 
 from samara import admin
 from samara.app import App
-from samara.core.records import Part, Scores
+from samara.core import keys
+from samara.core.aliases import Aliases
+from samara.core.records import ModelVersion, Parity, Part, Scores, Signature
 from samara.errors import NotFound, Rejected
 from samara.providers.memory import MemoryStore
+from tests.conftest import NOON
 
 
 def scored(whole: App, *parts: bytes) -> Scores:
@@ -82,3 +85,45 @@ def full(source: Path, target: Path) -> None:
     """A copy onto a disk that is full after a byte."""
     target.write_bytes(source.read_bytes()[:1])
     raise OSError(28, os.strerror(28), str(target))
+
+
+def live(whole: App, number: int) -> ModelVersion:
+    """A version of that number, as champion."""
+    version = ModelVersion(
+        made_by=whole.maker, model="late", version=number, run=f"run-{number}", artifact=whole.keep(b"%d" % number),
+        signature=Signature(inputs=(), outputs=()), metrics={}, baseline="0" * 64, compared_with=None,
+        parity=Parity(rows=1, largest_difference=0, tolerance=1, agreed=True), compared_metrics={}, gates=(),
+    )  # fmt: skip
+    whole.write(keys.version("late", number), version)
+    admin.promote(whole, "late", number, expect=None, at=NOON, by="test")
+    return version
+
+
+def remove(whole: App, key: str) -> None:
+    whole.store.delete(key, whole.store.get(key).version)
+
+
+@pytest.mark.parametrize("gone", ["record", "model"])
+def test_nothing_leads_to_a_version_that_is_gone(whole: App, gone: str) -> None:
+    first, _ = live(whole, 1), live(whole, 2)
+    remove(whole, keys.version("late", 1) if gone == "record" else keys.blob(first.artifact))
+
+    with pytest.raises(NotFound, match="late v1: "):
+        admin.promote(whole, "late", 1, expect=None, at=NOON, by="me")
+    with pytest.raises(NotFound, match="late v1: "):
+        admin.rollback(whole, "late", at=NOON, by="me")
+    with pytest.raises(NotFound, match="late v1: "):
+        admin.route(whole, "late", {2: 0.9, 1: 0.1}, at=NOON, by="me")
+    with pytest.raises(NotFound, match="late v1: "):
+        admin.shadow(whole, "late", 1, at=NOON, by="me")
+
+    aliases = whole.find_head(Aliases, keys.aliases("late"))
+    assert aliases
+    assert (aliases.champion, len(aliases.moves)) == (2, 2)
+
+
+def test_back_to_a_version_that_is_there_it_goes(whole: App) -> None:
+    live(whole, 1)
+    live(whole, 2)
+
+    assert admin.rollback(whole, "late", at=NOON, by="me").champion == 1

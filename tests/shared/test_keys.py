@@ -175,6 +175,12 @@ def test_versions_sort_as_they_count(model: str, numbers: list[int]) -> None:
     assert [keys.number(key) for key in listed] == sorted(numbers)
 
 
+@pytest.mark.parametrize("name", ["0000000001 copy", "latest", "", "١", "-1"])
+def test_what_lies_among_versions_and_is_none_is_named(name: str) -> None:
+    with pytest.raises(Rejected, match="is named for no version"):
+        keys.number(f"models/late/{name}.json")
+
+
 @given(st.lists(NAMES, min_size=2, max_size=2, unique=True), st.text(max_size=9), st.text(max_size=9))
 def test_things_of_different_owners_never_share_a_key(names: list[str], one: str, other: str) -> None:
     first, second = names

@@ -195,6 +195,9 @@ def version(model: str, number: int) -> str:
 
 
 def number(version_key: str) -> int:
+    """The version whose record lies there, or `Rejected` for what somebody else has put beside them."""
+    if not (stem(version_key).isascii() and stem(version_key).isdecimal()):
+        raise Rejected(version_key, "is named for no version; remove it, or move it elsewhere", code="bad_record")
     return int(stem(version_key))
 
 

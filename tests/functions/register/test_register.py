@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from functions.register import handler
-from functions.register.gates import improvement
+from functions.register.gates import improvement, threshold
 from samara.app import App
 from samara.core import keys
 from samara.core.aliases import Aliases
@@ -139,6 +139,14 @@ def test_better_by_just_as_much_as_asked_is_enough() -> None:
     assert not improvement(asked, {"accuracy": 0.8999}, 1, {"accuracy": 0.8}).passed
 
 
+def test_a_figure_that_just_fails_is_not_shown_as_its_limit() -> None:
+    asked = Gates(metric="mae", at_most=1e-5)
+
+    assert threshold(asked, {"mae": 1.2e-5}).why == "mae is 1.2e-05, asked is at most 1e-05"
+    assert "mae 1.2e-05 against 1.1e-05 of v1" in improvement(asked, {"mae": 1.2e-5}, 1, {"mae": 1.1e-5}).why
+    assert threshold(Gates(metric="auc", at_least=0.6), {"auc": 0.59996}).why.startswith("auc is 0.59996, asked is")
+
+
 def test_an_outlier_in_the_held_out_rows_does_not_keep_a_model_from_being_registered(
     bench: Bench, acting_as: Acting
 ) -> None:
@@ -209,6 +217,38 @@ def test_a_champion_that_cannot_answer_the_new_rows_is_left_to_a_person(bench: B
     assert first
     assert "compare them by hand" in failed(version)[0].why
     assert (aliases(bench).champion, aliases(bench).challenger) == (1, 2)
+
+
+def test_without_the_champions_record_a_version_is_left_to_a_person_under_a_number_of_its_own(
+    bench: Bench, acting_as: Acting
+) -> None:
+    bench.publish(gates={"metric": "auc"})
+    bench.accept()
+    first = keys.version("real", registered(bench, acting_as, bench.result()).version)
+    bench.publish(gates={"metric": "auc"}, train={"seed": 1})
+    result = bench.result()
+    bench.whole.store.delete(first, bench.whole.store.get(first).version)
+
+    version = registered(bench, acting_as, result)
+
+    assert (version.version, version.compared_with) == (2, 1)
+    assert [gate.name for gate in failed(version)] == ["improvement"]
+    assert f"cannot be compared with v1: {first}: nothing is stored there" in failed(version)[0].why
+    assert (aliases(bench).champion, aliases(bench).challenger) == (1, 2)
+
+
+def test_a_copy_of_a_record_among_the_versions_is_told_to_a_person(bench: Bench, acting_as: Acting) -> None:
+    bench.publish()
+    bench.accept()
+    first = keys.version("real", registered(bench, acting_as, bench.result()).version)
+    bench.whole.store.create("models/real/0000000001 copy.json", bench.whole.store.get(first).data)
+    bench.publish(train={"seed": 1})
+    result = bench.result()
+
+    assert handler.run(ObjectCreated(keys.result(keys.run("real", result.run)), NOON), acting_as("register")) is None
+
+    (alert,) = alerts(bench)
+    assert "models/real/0000000001 copy.json: is named for no version; remove it" in alert.why
 
 
 def test_a_failed_run_is_told_to_a_person_once(bench: Bench, acting_as: Acting) -> None:
