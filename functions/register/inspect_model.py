@@ -18,6 +18,7 @@ from onnx import numpy_helper
 
 LARGEST = 512 << 20  # bytes
 MOST_NODES = 20_000
+MOST_PARTS = 1_000_000  # messages, each of which takes two bytes of a file and a hundred times as much to look at
 MOST_DIMENSIONS = 64  # what numpy holds; multiplying a million sizes takes hours
 LONGEST_TEXT = 1 << 20  # bytes of documentation and metadata together
 LONGEST_NAME = 200
@@ -51,24 +52,39 @@ def flaws(data: bytes) -> list[str]:
         return ["is no ONNX model: it is truncated, or another kind of file"]
     if not model.graph.node or not model.opset_import:
         return ["is no ONNX model: there is no graph in it"]
-    if len(model.graph.node) > MOST_NODES:
-        return [f"has {len(model.graph.node):,} nodes; {MOST_NODES:,} are allowed"]
-    if unreadable(model):
-        return ["has names or texts that are not UTF-8; export it anew"]
+    if why := next(unreadable(model), ""):
+        return [why]
     graph = model.graph
     found = list(chain(outside(model), frame(model), names(graph), operators(model), sizes(graph), tensors(graph)))
     return found or list(chain(trees(model.graph), broken(model))) or list(divisions(model))
 
 
-def unreadable(message: Any) -> bool:
-    """Whether any text in a message is none: protobuf hands such out as bytes, and onnxruntime fails on them."""
+def unreadable(model: Any) -> Iterator[str]:
+    """Why it is not looked at any further. Texts that are none protobuf hands out as bytes, and onnxruntime fails on
+    them."""
+    if len(model.graph.node) > MOST_NODES:
+        yield f"has {len(model.graph.node):,} nodes; {MOST_NODES:,} are allowed"
+    for count, part in enumerate(parts(model)):
+        if count == MOST_PARTS:
+            yield f"is made of more than {MOST_PARTS:,} parts: nodes, tensors, attributes and the like"
+        if any(isinstance(text, bytes) for text in texts(part)):
+            yield "has names or texts that are not UTF-8; export it anew"
+
+
+def parts(message: Any) -> Iterator[Any]:
+    """A message and all messages in it."""
+    yield message
     for field, value in message.ListFields():
-        many = value if field.is_repeated else (value,)
-        if field.type == field.TYPE_MESSAGE and any(map(unreadable, many)):
-            return True
-        if field.type == field.TYPE_STRING and any(isinstance(text, bytes) for text in many):
-            return True
-    return False
+        if field.type == field.TYPE_MESSAGE:
+            for one in value if field.is_repeated else (value,):
+                yield from parts(one)
+
+
+def texts(message: Any) -> Iterator[str | bytes]:
+    """The texts of a message, without those of the messages in it."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_STRING:
+            yield from value if field.is_repeated else (value,)
 
 
 def outside(model: Any) -> Iterator[str]:

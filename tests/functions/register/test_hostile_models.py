@@ -84,6 +84,16 @@ def test_what_grows_without_bound_is_a_danger_though_nothing_in_it_looks_so() ->
     assert handler.dangers(explosive()) == ["needs more memory than 1,024 MB, when it is loaded and asked once"]
 
 
+def test_a_text_that_is_doubled_again_and_again_is_a_danger() -> None:
+    doubled = [helper.make_node("StringConcat", [f"s{step}", f"s{step}"], [f"s{step + 1}"]) for step in range(60)]
+    text = [helper.make_tensor_value_info(name, TensorProto.STRING, [None, 1]) for name in ("s0", "s60")]
+    graph = helper.make_graph(doubled, "hostile", text[:1], text[1:])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9).SerializeToString()
+
+    assert not flaws(made)
+    assert "memory" in handler.dangers(made)[0]
+
+
 def test_what_never_ends_is_a_danger() -> None:
     assert handler.dangers(endless(), limit_s=0.5) == ["takes longer than 0.5 s, when it is loaded and asked once"]
 

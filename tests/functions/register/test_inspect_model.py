@@ -366,3 +366,15 @@ def test_a_model_of_too_many_bytes_or_nodes_is_not_looked_at_further(monkeypatch
 
     assert "20,001 nodes" in flaws(crowded.SerializeToString())[0]
     assert "bytes; 10,000,000 are allowed" in flaws(bytes(10_000_001))[0]
+
+
+@pytest.mark.parametrize("field", ["initializer", "value_info", "output"])
+def test_a_model_of_too_many_parts_is_not_looked_at_further(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    crowded = plain()
+    for _ in range(10_000):
+        getattr(crowded.graph, field).add()
+    monkeypatch.setattr(inspect_model, "MOST_PARTS", 10_000)
+
+    assert flaws(crowded.SerializeToString()) == [
+        "is made of more than 10,000 parts: nodes, tensors, attributes and the like"
+    ]
