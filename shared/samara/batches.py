@@ -19,8 +19,11 @@ def accepted(dataset: str, app: App) -> Iterator[tuple[str, Validation]]:
 def arrived(validation: Validation, key: str, app: App) -> datetime:
     """When a batch was uploaded, as it noted itself, which a copy of the bucket keeps; else when it was validated."""
     batch = app.find(Batch, validation.batch)
-    noted = batch.noted.get("at") if batch else None
-    return datetime.fromisoformat(noted) if isinstance(noted, str) else app.store.head(key).at
+    try:
+        at = datetime.fromisoformat(str(batch.noted["at"] if batch else ""))
+    except (KeyError, ValueError):  # no digest guards what is noted
+        return app.store.head(key).at
+    return at if at.tzinfo else app.store.head(key).at
 
 
 def newest(dataset: str, app: App) -> tuple[str, Validation] | None:

@@ -54,6 +54,12 @@ def test_what_is_left_out_has_sensible_defaults() -> None:
         ({"target": ""}, "target"),
         ({"serve": None}, "serve: holds no settings; write each as name: value, or leave it out"),
         ({"gates": {}}, "gates.metric: is missing"),
+        ({"gates": {"metric": "auc", "at_least": 0.9, "at_most": 0.8}}, "gates: no value is at_least and at_most"),
+        (
+            {"train": {"parameters": {"seed": 3, "depth": 2}}},
+            "train.parameters: names seed, which training code is given",
+        ),
+        ({"features": "hour"}, r"features: is no list; write it as \[one, another\]"),
     ],
 )
 def test_what_is_wrong_is_said_where_it_is(changes: dict[str, object], words: str) -> None:

@@ -781,6 +781,14 @@ def test_what_cannot_be_asked_with_less_ado_is_left_to_run(
     assert plain(session.run(given)) == right, "and whatever happened then spoils nothing"
 
 
+def test_what_several_ask_first_in_the_same_moment_is_asked_again_with_less_ado() -> None:
+    with closing(ort.load(counter())) as session, ThreadPoolExecutor(4) as pool:
+        assert len(list(pool.map(session.run, [{"times": whole(100_000, scalar=True)}] * 4))) == 4
+        session.run({"times": whole(3, scalar=True)})
+
+        assert session.again((("sum",), ((),)), [whole(3).data]) == [floats(3).data]
+
+
 def test_threads_that_ask_again_get_their_own_answers() -> None:
     with closing(ort.load(echo("FP32"))) as session:
         for _ in range(2):

@@ -21,7 +21,7 @@ from samara.core.records import (
     Run,
     read_any,
 )
-from samara.core.sealed import Maker
+from samara.core.sealed import Maker, seal
 from samara.errors import Rejected
 
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
@@ -192,10 +192,17 @@ def test_a_record_of_another_kind_is_refused_by_both_names() -> None:
 
 
 def test_a_record_with_a_word_we_do_not_know_is_refused() -> None:
-    body = json.loads(ALERT.to_bytes()) | {"colour": "red"}
+    body = {name: value for name, value in json.loads(ALERT.to_bytes()).items() if name != "digest"}
 
-    with pytest.raises(Rejected, match="colour: Extra inputs are not permitted"):
-        Alert.read(canonical(body), "alerts/a.json")
+    with pytest.raises(Rejected, match="no Alert that this Samara reads: colour: Extra inputs are not permitted; upg"):
+        Alert.read(seal(body | {"colour": "red"})[0], "alerts/a.json")
+
+
+def test_a_record_that_lost_a_word_was_altered() -> None:
+    with pytest.raises(Rejected, match="altered since it was written") as refused:
+        Alert.read(ALERT.to_bytes().replace(b'"why"', b'"whj"'), "alerts/a.json")
+
+    assert refused.value.code == "altered"
 
 
 def test_the_same_work_done_later_is_the_same_record() -> None:

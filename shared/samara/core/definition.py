@@ -30,9 +30,14 @@ FOR_TASK: dict[str, tuple[Metric, ...]] = {
 }
 
 
+GIVEN = {"features", "target", "seed"}  # what training code is called with beside its parameters
+
+
 def sayable(parameters: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """Parameters that JSON can hold, so that a plan pins what the training code gets."""
     canonical(parameters)  # raises ValueError on NaN, infinity and lone surrogates
+    if taken := sorted(parameters.keys() & GIVEN):
+        raise ValueError(f"names {', '.join(taken)}, which training code is given anyway; choose another name")
     return parameters
 
 
@@ -108,6 +113,12 @@ class Gates(Section):
     at_most: float | None = None
     improves_by: Annotated[float, Field(ge=0)] = 0.0
     parity: Annotated[float, Field(gt=0, le=0.1)] = 1e-4
+
+    @model_validator(mode="after")
+    def _can_be_passed(self) -> Self:
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError("no value is at_least and at_most what it says, so no version could pass")
+        return self
 
 
 class Drift(Section):
@@ -220,6 +231,7 @@ WAY_OUT = {
     "extra_forbidden": "no such setting; is it a typing mistake?",
     "missing": "is missing; say what it is",
     "model_type": "holds no settings; write each as name: value, or leave it out",
+    "tuple_type": "is no list; write it as [one, another], or leave it out",
 }  # where pydantic's words are about Python
 
 
@@ -230,7 +242,8 @@ def parse(data: bytes, where: str = "model.yaml") -> Definition:
     except ValidationError as error:
         field, why = flaws.first(error)
         place = f"{where}: {field}" if field else where
-        raise Rejected(place, WAY_OUT.get(error.errors()[0]["type"], why), code="bad_definition") from error
+        why = WAY_OUT.get(error.errors()[0]["type"], why.removeprefix("Value error, "))  # pydantic's own word
+        raise Rejected(place, why, code="bad_definition") from error
     keys.named(definition.model, "model")
     keys.named(definition.dataset, "dataset")
     if definition.target in definition.features:

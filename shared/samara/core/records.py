@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer, V
 
 from samara.core import flaws
 from samara.core.digests import canonical, short
-from samara.core.sealed import MUST_PASS, Maker, altered, digest_of, seal, unseal
+from samara.core.sealed import MUST_PASS, Maker, altered, digest_of, intact, seal, unseal
 from samara.errors import Rejected
 
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -66,14 +66,15 @@ class Record(Value):
         try:
             record = cls.model_validate(body)
         except ValidationError as error:
-            field, why = flaws.first(error)
-            why = f"not a {cls.__name__} but {body['kind']!r}: {field}: {why}"
+            intact(data, key, cls.__name__)  # else it is of another kind, or was altered, and that is to be said
+            field, flaw = flaws.first(error)
+            why = f"no {cls.__name__} that this Samara reads: {field}: {flaw}; upgrade, if a later one wrote it"
             raise Rejected(key, why, code="bad_record") from error
         try:
-            intact = record.digest == claimed
+            same = record.digest == claimed
         except ValueError:  # NaN, infinity or a lone surrogate: no writer of ours could have said that
-            intact = False
-        if not intact:
+            same = False
+        if not same:
             raise altered(key)
         return record
 
