@@ -5,10 +5,9 @@ around the model's, is kept as long as `Live` is: once an alias moves or a polic
 Only what leaves nothing behind is answered so: without a capture, a guardrail or a client's id. Part of the handler.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import repeat
 from time import perf_counter
 from typing import Literal
 
@@ -89,34 +88,29 @@ class Known:
     prediction: bytes
     headers: Mapping[str, str]
 
-    def answer(self, event: HttpRequest) -> HttpResponse | None:
-        """The answer, or None where the ordinary way must be taken. `Rejected` when the model takes too long."""
-        numbers = self.numbers(event)
+    def answer(self, event: HttpRequest, numbers: list[Raw]) -> HttpResponse | None:
+        """The answer for its `numbers`, or None where the ordinary way must be taken. `Rejected` when the model takes
+        too long."""
         session = served.SESSIONS.used(self.graph)
-        if numbers is None or session is None:
+        if session is None:
             return None
         started = perf_counter()
         found = session.again(self.form, numbers, self.policy.limit_s)
         took_ms = (perf_counter() - started) * 1000
-        return None if found is None else self.told(found, took_ms, event.at)
+        return None if found is None else self.told(found, took_ms, event)
 
-    def answers(self, events: Sequence[HttpRequest]) -> Iterator[HttpResponse | None]:
+    def answers(self, events: Sequence[HttpRequest], given: Sequence[list[Raw]]) -> Sequence[HttpResponse | None]:
         """`answer` for each of these, of whom there are no more than may share a run."""
-        given = [self.numbers(event) for event in events]
-        there = [numbers for numbers in given if numbers is not None]
         session = served.SESSIONS.used(self.graph)
-        if not there or session is None:
-            return repeat(None, len(events))
+        if session is None:
+            return [None] * len(events)
         started = perf_counter()
-        found = self.shared(session, there)
+        found = self.shared(session, given)
         took_ms = (perf_counter() - started) * 1000
         if found is None:
-            return repeat(None, len(events))
+            return [None] * len(events)
         each = zip(*map(pieces, found, self.sizes), strict=True)
-        return (
-            None if numbers is None else self.told(next(each), took_ms, event.at)
-            for event, numbers in zip(events, given, strict=True)
-        )
+        return [self.told(mine, took_ms, event) for mine, event in zip(each, events, strict=True)]
 
     def shared(self, session: Session, given: Sequence[list[Raw]]) -> Sequence[bytes] | None:
         """The outputs of one run for all of these, or None where one of them fails the model."""
@@ -148,7 +142,7 @@ class Known:
             return None
         return self.reads.numbers(event.body)
 
-    def told(self, found: Sequence[bytes], took_ms: float, at: datetime) -> HttpResponse | None:
+    def told(self, found: Sequence[bytes], took_ms: float, event: HttpRequest) -> HttpResponse | None:
         """The answer of which these are the outputs."""
         prediction = self.prediction + unique().encode()
         texts: list[bytes] = []
@@ -157,12 +151,14 @@ class Known:
                 texts = [in_json(found[place], spec) for place, spec in self.listed]
             except Rejected:  # NaN, say
                 return None
-        head = self.said % (prediction, prediction, took_ms, *texts)
-        headers = {**self.headers, AGE: str((at - self.since) // MILLISECOND)}
-        if not self.raw:
-            return HttpResponse(200, head, headers)
-        headers[HEADER] = str(len(head))
-        return HttpResponse(200, b"".join([head, *[found[place] for place in self.raw]]), headers)
+        body = self.said % (prediction, prediction, took_ms, *texts)
+        headers = {**self.headers, AGE: str((event.at - self.since) // MILLISECOND)}
+        if self.raw:
+            headers[HEADER] = str(len(body))
+            body = b"".join([body, *[found[place] for place in self.raw]])
+        if len(body) >= wire.WORTH_COMPRESSING:
+            body = wire.deflated(body, event.headers.get("accept-encoding", ""), headers)
+        return HttpResponse(200, body, headers)
 
 
 def pieces(data: bytes, size: int) -> list[bytes]:
@@ -214,9 +210,8 @@ def repeatable(work: Work, answer: HttpResponse) -> bool:
     watched = policy.capture.share or policy.guardrails or policy.contained
     by_chance = work.live.standing.weights and not work.route.version
     texts = any(value.datatype == TEXT for value in work.outputs.values()) or any(one.classes for one in wanted(work))
-    large = len(answer.body) >= wire.WORTH_COMPRESSING
-    encoded = "content-encoding" in work.event.headers
-    return not (watched or work.id or by_chance or texts or large or encoded)
+    encoded = "content-encoding" in work.event.headers or "vary" in answer.headers
+    return not (watched or work.id or by_chance or texts or encoded)
 
 
 def wanted(work: Work) -> tuple[wire.Wanted, ...]:

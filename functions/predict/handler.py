@@ -20,13 +20,25 @@ from functions.predict import protocol, routing, served, wire
 from functions.predict.capturing import captured, unique
 from functions.predict.policy import Policy
 from functions.predict.protocol import Route
-from functions.predict.work import AGE, MILLISECOND, Version, Work, fit, groups, id_of, inflated, judge, receipt_of
+from functions.predict.work import (
+    AGE,
+    MILLISECOND,
+    Live,
+    Version,
+    Work,
+    fit,
+    groups,
+    id_of,
+    inflated,
+    judge,
+    receipt_of,
+)
 from samara import __version__, engines
 from samara.app import App
 from samara.core import keys, windows
 from samara.core.digests import digest, short
 from samara.core.keys import Prediction
-from samara.core.tensors import Value, cut, joined
+from samara.core.tensors import Raw, Value, cut, joined
 from samara.engines import Session
 from samara.entry import json_response, log, on_tick_or_http, refusal, refused
 from samara.errors import NotAtOnce, Rejected, SamaraError
@@ -38,9 +50,12 @@ if TYPE_CHECKING:
 
 KEY = "samara-key"  # the header by which who asks is always sent to the same version
 
+PATIENCE_S = 30.0  # for the model to answer all who came together; then the server has told them to come again
+
 MOST_BY_HEART = 64  # requests of one model: who says something else each time is answered the ordinary way
 
 Answer = HttpResponse | SamaraError
+Lives = dict[tuple[str, datetime], Live]  # who answers for each model, looked up once for all who came at one instant
 
 
 def run(event: Tick | HttpRequest, app: App) -> Any:
@@ -66,11 +81,13 @@ def together(events: Sequence[HttpRequest], app: App) -> list[HttpResponse]:
 
 
 def answered(events: Sequence[HttpRequest], app: App) -> list[Answer]:
-    begun = [begin(event, app) for event in events]
+    lives: Lives = {}
+    begun = [begin(event, app, lives) for event in events]
     works = [work for work in begun if type(work) is Work]
 
+    due = time.monotonic() + PATIENCE_S
     for group in groups(works):
-        ask(group, app)
+        ask(group, app, due)
     for work in works:
         judge(work)
         explain(work, app)
@@ -84,7 +101,7 @@ def on_demand(name: str) -> Any:
     return import_module(f"functions.predict.{name}")
 
 
-def begin(event: HttpRequest, app: App) -> Work | Answer:
+def begin(event: HttpRequest, app: App, lives: Lives) -> Work | Answer:
     """A request as far as it can be taken before the model is asked, or its answer if that is all."""
     try:
         route = protocol.route(event.path)
@@ -92,7 +109,8 @@ def begin(event: HttpRequest, app: App) -> Work | Answer:
             return refusal(405, "bad_method", f"use {route.method} here", {"allow": route.method})
         if route.what not in ("infer", "rows", "explain"):
             return json_response(*other(route, event, app))
-        live = served.live(route.model, event.at, app)
+        place = (route.model, event.at)
+        live = lives.get(place) or lives.setdefault(place, served.live(*place, app))
     except SamaraError as error:
         return error
     work = Work(event, route, live, Prediction(route.model, windows.hour(event.at), unique()))
@@ -105,24 +123,27 @@ def begin(event: HttpRequest, app: App) -> Work | Answer:
     return work
 
 
-def by_heart(event: HttpRequest, app: App) -> "Known | None":
-    """How to answer it by heart, if anybody knows. Nothing is looked up for that."""
+def by_heart(event: HttpRequest, app: App) -> "tuple[Known, list[Raw]] | None":
+    """How to answer it by heart and for which numbers, if anybody knows. Nothing is looked up for that."""
     try:
         live = served.LIVE.peek((app.store, protocol.route(event.path).model))
     except Rejected:
         return None
     if live is None or not live.by_heart or event.method != "POST":
         return None
-    return live.by_heart.get(wire.likeness(event)) or None
+    known = live.by_heart.get(wire.likeness(event))
+    numbers = known.numbers(event) if known else None
+    return (known, numbers) if known and numbers is not None else None
 
 
 def recited(event: HttpRequest, app: App) -> Answer | None:
     """The answer by heart, or None where it is found the ordinary way."""
-    known = by_heart(event, app)
-    if known is None:
+    found = by_heart(event, app)
+    if found is None:
         return None
+    known, numbers = found
     try:
-        return known.answer(event)
+        return known.answer(event, numbers)
     except SamaraError as error:
         return failed(error, known.version, known.policy)
 
@@ -137,19 +158,23 @@ def several(events: Sequence[HttpRequest], app: App) -> list[Answer]:
 def recited_together(events: Sequence[HttpRequest], app: App) -> list[Answer | None]:
     """The answers by heart. Requests that are alike share a run of the model."""
     answers: list[Answer | None] = [None] * len(events)
-    alike: dict[int, tuple[Known, list[int]]] = {}
+    alike: dict[int, tuple[Known, list[tuple[int, list[Raw]]]]] = {}
     said: Sequence[Answer | None]
     for place, event in enumerate(events):
-        if known := by_heart(event, app):
-            alike.setdefault(id(known), (known, []))[1].append(place)
-    for known, places in alike.values():
-        for some in (places[start : start + known.together] for start in range(0, len(places), known.together)):
-            group = [events[place] for place in some]
+        if found := by_heart(event, app):
+            known, numbers = found
+            alike.setdefault(id(known), (known, []))[1].append((place, numbers))
+    for known, group in alike.values():
+        for start in range(0, len(group), known.together):
+            places, given = zip(*group[start : start + known.together], strict=True)
+            asked = [events[place] for place in places]
             try:
-                said = [*known.answers(group)] if len(group) > 1 else [known.answer(group[0])]
-            except SamaraError as error:
-                said = [failed(error, known.version, known.policy)] * len(some)
-            for place, answer in zip(some, said, strict=True):
+                said = known.answers(asked, given) if len(asked) > 1 else [known.answer(asked[0], given[0])]
+            except SamaraError as error:  # it takes too long: so all others are asked the ordinary way, which ends
+                if len(asked) == 1:
+                    answers[places[0]] = failed(error, known.version, known.policy)
+                return answers
+            for place, answer in zip(places, said, strict=True):
                 answers[place] = answer
     return answers
 
@@ -198,10 +223,15 @@ def numbered(number: int, work: Work, app: App) -> Version:
     return versions[number]
 
 
-def ask(group: Sequence[Work], app: App) -> None:
-    """Run the model for all of these at once. When it fails on them, each is asked alone: one of them is to blame."""
+def ask(group: Sequence[Work], app: App, due: float) -> None:
+    """Run the model for all of these at once. When it fails on them, each is asked alone: one of them is to blame, or
+    they were too many. Who has not been asked by `due` has to come again."""
     first, version = group[0], group[0].version
     if version is None:
+        return
+    if time.monotonic() > due:
+        for work in group:
+            work.error = Rejected(work.model, "others that came just before took too long; ask again", code="busy")
         return
     started = time.perf_counter()
     try:
@@ -211,10 +241,10 @@ def ask(group: Sequence[Work], app: App) -> None:
             given = {name: joined([work.values[name] for work in group]) for name in given}
         outputs = session.run(given, version.names, limit_s=first.policy.limit_s)
     except SamaraError as error:
-        to_blame = isinstance(error, Rejected) and error.code in ("model_failed", "bad_input")
+        to_blame = isinstance(error, Rejected) and error.code in ("model_failed", "bad_input", "too_slow")
         for work in group:
             if to_blame and len(group) > 1:
-                ask([work], app)
+                ask([work], app, due)
             else:
                 work.error = failed(error, version, work.policy)
         return

@@ -162,13 +162,13 @@ def likeness(request: HttpRequest) -> tuple[str, str | bytes]:
 def around(before: bytes, after: bytes, model: str) -> Asked | None:
     """The request that this makes around the numbers of its one input, with zeros for them, if it does.
 
-    It does if any value put there becomes that input's data: so it is not inside of a string, say, nor overwritten.
+    It does if any list put there becomes that input's data: so it is not inside of a string, say, nor overwritten.
     """
     try:
         for number in (1, 2):
-            said = orjson.loads(b"%b%d%b" % (before, number, after))
+            said = orjson.loads(b"%b[%d]%b" % (before, number, after))
             (tensor,) = said["inputs"]
-            if tensor["data"] != number:
+            if tensor["data"] != [number]:
                 return None
         count = prod(shape_of(tensor["shape"], ""))
         tensor["data"] = [0] * min(count, REMEMBERED)  # of more values it would not be quick
@@ -504,7 +504,7 @@ def answer(
     if follow:
         sent["content-type"], sent[HEADER] = RAW, str(len(body))
         body = b"".join((body, *follow))
-    if accept_encoding and len(body) >= WORTH_COMPRESSING:
+    if len(body) >= WORTH_COMPRESSING:
         body = deflated(body, accept_encoding, sent)
     return HttpResponse(200, body, sent)
 
@@ -536,6 +536,8 @@ def rankable(value: Value, name: str) -> None:
 
 def deflated(body: bytes, accepted: str, headers: dict[str, str]) -> bytes:
     """`body` in the first coding of ours that the client accepts, said in its headers; as it is if there is none."""
+    if not accepted:
+        return body
     headers["vary"] = "accept-encoding"
     for coding, bits in (("gzip", zlib.MAX_WBITS | 16), ("deflate", zlib.MAX_WBITS)):
         if accepts(accepted, coding):

@@ -209,7 +209,7 @@ class Lean:
         try:
             answers = frame.run(given, limit_s)
         except Failure:  # perhaps only because an output changed its shape: then it works without foresight
-            return self._learn(given, wanted, limit_s)
+            return self._learn(given, wanted, limit_s, changed=True)
         if not frame.spent:
             known.frames.append(frame)
         return answers
@@ -244,8 +244,11 @@ class Lean:
             raise Rejected("model", "its session is closed", code="model_failed")
         return graph
 
-    def _learn(self, given: Mapping[str, Value], wanted: Sequence[str], limit_s: float) -> dict[str, Value]:
-        """Run with shapes not known to answer as before, and remember which shapes were answered."""
+    def _learn(
+        self, given: Mapping[str, Value], wanted: Sequence[str], limit_s: float, *, changed: bool = False
+    ) -> dict[str, Value]:
+        """Run with shapes not known to answer as before, and remember which shapes were answered, unless they have
+        `changed`: what changed once may change every time."""
         fits(given, self.inputs, wanted, self._all)
         key = (tuple(wanted) or self._all, tuple([given[name].shape for name in self._names]))
         try:
@@ -255,9 +258,8 @@ class Lean:
         size = sum(value.weight for value in (*given.values(), *answers.values()))
         with self._lock:
             if size <= LARGEST_FRAME and self._graph:
-                again = key in self._known
                 outputs = [Spec(name, value.datatype, value.shape) for name, value in answers.items()]
-                self._known[key] = Known(() if again else tuple(outputs))  # what changed once may change every time
+                self._known[key] = Known(() if changed else tuple(outputs))
                 if len(self._known) > MOST_FRAMES:
                     del self._known[next(iter(self._known))]
         return answers

@@ -49,6 +49,23 @@ def test_while_some_are_answered_others_gather_and_each_gets_its_own_answer() ->
     assert max(sizes) > 1
 
 
+def test_what_takes_long_by_itself_does_not_wait_for_others() -> None:
+    sizes: list[int] = []
+
+    def slow(requests: Sequence[HttpRequest]) -> list[HttpResponse]:
+        sizes.append(len(requests))
+        threading.Event().wait(0.6 * len(requests))
+        return echo(requests)
+
+    ask = Gathered(slow)
+    ask(request(0))
+    with ThreadPoolExecutor(6) as pool:
+        answers = [answer.body for answer in pool.map(ask, map(request, range(6)))]
+
+    assert answers == [f"/{number}".encode() for number in range(6)]
+    assert sizes == [1] * 7
+
+
 def test_more_than_go_together_are_all_answered() -> None:
     many = MOST_TOGETHER * 2
     start = threading.Barrier(many)

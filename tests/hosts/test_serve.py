@@ -56,6 +56,8 @@ class Group:
     def one(self, event: HttpRequest, _app: App) -> HttpResponse:
         if event.path.endswith("/slow"):
             time.sleep(4)
+        if event.path.endswith("/long"):
+            time.sleep(0.6)
         if event.path.endswith("/lasts"):
             self.free.wait(10)
         if event.body == b"stuck":
@@ -175,6 +177,34 @@ def test_requests_that_arrive_while_others_run_are_answered_by_one_call(server: 
     assert [bodies(rest(wire)) for wire in late] == [[str(number)] for number in range(20)]
     assert group.sizes[ways.WORKERS :] == [20]
     assert [bodies(rest(wire)) for wire in early] == [["early"]] * ways.WORKERS
+
+
+LONG = post(b"", b"/group/long", b"Connection: close")
+
+
+def test_what_takes_long_by_itself_does_not_wait_for_others_of_its_kind(server: Server, group: Group) -> None:
+    said(server, LONG)
+    group.free.clear()
+    wires = [dialled(server) for _ in range(5)]
+    for wire in wires:
+        wire.sendall(LONG)
+    time.sleep(0.3)
+    group.free.set()
+
+    assert [statuses(rest(wire)) for wire in wires] == [[200]] * 5
+    assert group.sizes == [1] * 6
+
+
+def test_who_waits_too_long_for_others_is_told(server: Server) -> None:
+    said(server, LONG)
+    wires = [dialled(server) for _ in range(20)]
+    for wire in wires:
+        wire.sendall(LONG)
+
+    got = [rest(wire) for wire in wires]
+
+    assert {code for one in got for code in statuses(one)} == {200, 503}
+    assert bodies(said(server, LAST)) == ["last"], "nobody has to wait for those who were told"
 
 
 def test_how_it_is_doing_a_function_says_even_while_all_its_workers_are_busy(server: Server, group: Group) -> None:
@@ -529,6 +559,14 @@ def test_an_offer_of_another_protocol_is_passed_over(server: Server) -> None:
     got = said(server, post(b"body", b"/group", *offers), LAST)
 
     assert bodies(got) == ["body", "last"]
+
+
+def test_however_many_offers_of_another_protocol_come_at_once_each_is_answered(server: Server) -> None:
+    offer = GET.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+
+    got = said(server, offer * 500 + LAST)
+
+    assert statuses(got) == [200] * 501
 
 
 def test_http_1_0_is_answered_and_hung_up_on(server: Server) -> None:

@@ -186,7 +186,8 @@ class Connection:
         if self._deaf:
             return
         if self._doing or not self._said_before(data):
-            self._parse(data)
+            while data:
+                data = self._parse(data)
         if len(self._turns) > AHEAD and not self._paused:
             self._paused = True
             self._transport.pause_reading()
@@ -202,7 +203,8 @@ class Connection:
         self._complete(Turn(self, head, data[end:], keeps=True, cost=len(data) - end))
         return True
 
-    def _parse(self, data: bytes) -> None:
+    def _parse(self, data: bytes) -> bytes:
+        """Read what has come. What has to be read once more, in other words, is given back."""
         between, message = self._doing == IDLE, self._messages
         try:
             self._parser.feed_data(data)
@@ -212,12 +214,13 @@ class Connection:
             elif between and self._messages == message + 1 and not (self._doing or self._deaf) and self._head:
                 self._room.learn(data, self._head)
         except httptools.HttpParserUpgrade as offered:
-            self._stay_with_http(data[offered.args[0] :])
+            return self._stay_with_http(data[offered.args[0] :])
         except httptools.HttpParserError as error:
             if not self._deaf:  # what follows a request that was said to be the last does not matter
                 self._last_word(self._refusal(error, data if self._messages == message + 1 else b""))
         except Refused as refused:
             self._last_word(refused.response)
+        return b""
 
     def eof_received(self) -> bool:
         """Whether to stay, for what is still to be answered."""
@@ -463,11 +466,12 @@ class Connection:
         if cost is not None:
             self._room.leave(cost)
 
-    def _stay_with_http(self, rest: bytes) -> None:
-        """Read again what offers another protocol, as if it did not: whoever offers one takes HTTP/1.1 as well."""
+    def _stay_with_http(self, rest: bytes) -> bytes:
+        """What offers another protocol, as if it did not, to be read again: whoever offers one takes HTTP/1.1 as
+        well."""
         assert self._said is not None  # noqa: S101  # its headers were read
         method, version, target, lines = self._said
         said = [f"{method.decode()} ".encode() + target + f" HTTP/{version}\r\n".encode()]
         said += [name + b": " + value + b"\r\n" for name, value in lines if name.lower() != b"upgrade"]
         self._parser = httptools.HttpRequestParser(self)
-        self.data_received(b"".join((*said, b"\r\n", rest)))
+        return b"".join((*said, b"\r\n", rest))

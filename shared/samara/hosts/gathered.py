@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Sequence
 from threading import Lock, Semaphore
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from samara.events import HttpRequest, HttpResponse
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 MOST_TOGETHER = 128  # requests of one call, so that the first of them does not wait for ever more
+TOGETHER_S = 1.0  # that a call may take, by the latest one: all that go together wait for the last of them
+UNSEEN_S = 0.04  # what a request is thought to take before one has been answered
 AT_ONCE = 2  # calls: while one waits for the bucket, the other computes
 
 
@@ -22,13 +25,14 @@ class Gathered:
         self._lock = Lock()
         self._waiting: list[tuple[HttpRequest, Future[HttpResponse]]] = []
         self._turns = Semaphore(AT_ONCE)
+        self._each_s = UNSEEN_S  # what each request took of the latest call
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """The response to this request, or what `run` raised for those it was asked with."""
         if self._turns.acquire(blocking=False):
             try:
                 if not self._waiting:  # there is nobody to go with, as always where a process gets one at a time
-                    (response,) = self._run([request])
+                    (response,) = self._timed([request])
                     return response
             finally:
                 self._turns.release()
@@ -43,14 +47,22 @@ class Gathered:
 
     def _answer_some(self) -> None:
         with self._lock:
-            some, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
+            most = max(1, min(MOST_TOGETHER, int(TOGETHER_S / self._each_s)))
+            some, self._waiting = self._waiting[:most], self._waiting[most:]
         if not some:
             return
         try:
-            responses = self._run([request for request, _ in some])
+            responses = self._timed([request for request, _ in some])
             for (_, answer), response in zip(some, responses, strict=True):
                 answer.set_result(response)
         except BaseException as error:  # noqa: BLE001  # each of them hears of it
             for _, answer in some:
                 if not answer.done():
                     answer.set_exception(error)
+
+    def _timed(self, requests: Sequence[HttpRequest]) -> Sequence[HttpResponse]:
+        started = perf_counter()
+        try:
+            return self._run(requests)
+        finally:
+            self._each_s = max(perf_counter() - started, 1e-6) / len(requests)

@@ -1,7 +1,8 @@
 """How requests reach a function: one by one in threads, or all that have arrived in one call.
 
 Nothing waits for company. What has arrived in one turn of the event loop goes together; while every worker is busy,
-what comes gathers, and goes together once one is free: the busier, the larger the groups and the less each costs.
+what comes gathers, and goes together once one is free: the busier, the larger the groups and the less each costs. What
+takes long by itself goes in small groups, or alone: its answer would have to wait for all the others.
 """
 
 import threading
@@ -9,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from math import inf
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -21,6 +23,8 @@ from samara.hosts.http import failure, response_of
 from samara.hosts.loop import Loop
 
 MOST_TOGETHER = 128  # requests of one call, so that the first of them does not wait for ever more
+TOGETHER_S = 1.0  # that a call may take, by the latest of its kind: all that go together wait for the last of them
+UNSEEN_S = 0.04  # what a request is thought to take of which nobody knows
 WAITS_S = 0.001  # a call that waits longer had better wait in a thread; one that flushes a good disk does not
 LONG_S = 0.005  # whoever computes longer than that lets everybody else wait, a health check above all
 STUCK_S = 0.05  # and one such call is enough
@@ -157,21 +161,32 @@ class Together:
         self._loop = loop
         self._running = Running(function)
         self._quick: list[Turn] = []
-        self._arrived: list[Turn] = []
+        self._arrived: list[tuple[float, Turn]] = []  # and when each must be answered
         self._busy = 0
         self._planned = False
         self._looks = True  # whether the next call is to be told computing from waiting
         self._slow: dict[Kind, float] = {}  # the share of the latest calls that were
+        self._each_s: dict[Kind, float] = {}  # what each request took of the latest call
         self._elsewhere: Counter[str] = Counter()  # in how many calls in threads an address is asked
 
     def add(self, turn: Turn) -> None:
-        (self._quick if self._quickly([kind(turn)]) else self._arrived).append(turn)
+        if self._quickly([kind(turn)]):
+            self._quick.append(turn)
+        else:
+            self._arrived += self._waiting([turn])
         self._plan()
 
     def look(self, now: float) -> None:
         if self._running.look(now) >= WORKERS:  # who came meanwhile would wait for what may never end
-            waiting, self._arrived = self._arrived, []
-            self._running.give_up(waiting)
+            now = inf
+        late = [turn for due, turn in self._arrived if due < now]
+        if late:
+            self._arrived = [one for one in self._arrived if one[0] >= now]
+            self._running.give_up(late)
+
+    def _waiting(self, turns: Iterable[Turn]) -> list[tuple[float, Turn]]:
+        due = time.monotonic() + self._function.timeout_s
+        return [(due, turn) for turn in turns]
 
     def stop(self) -> None:
         self._workers.stop()
@@ -179,7 +194,8 @@ class Together:
     def _go(self) -> None:
         self._planned = False
         if self._arrived and self._busy < WORKERS:
-            turns, self._arrived = self._arrived[:MOST_TOGETHER], self._arrived[MOST_TOGETHER:]
+            most = self._most()
+            turns, self._arrived = [turn for _, turn in self._arrived[:most]], self._arrived[most:]
             (self._at_once if self._quickly(set(map(kind, turns))) else self._in_a_thread)(turns)
         if self._quick:
             turns, self._quick = self._quick[:MOST_TOGETHER], self._quick[MOST_TOGETHER:]
@@ -191,6 +207,15 @@ class Together:
             self._planned = True
             self._loop.soon(self._go)
 
+    def _most(self) -> int:
+        """How many of those that have arrived go together: at least one."""
+        left_s = TOGETHER_S
+        for count, (_, turn) in enumerate(self._arrived[:MOST_TOGETHER]):
+            left_s -= self._each_s.get(kind(turn), UNSEEN_S)
+            if left_s < 0:
+                return max(1, count)
+        return MOST_TOGETHER
+
     def _quickly(self, kinds: Iterable[Kind]) -> bool:
         """Whether these are quick kinds. While threads are at work on their address, they had better gather."""
         return all(self._slow.get(one, 1.0) < OFTEN and one[0] not in self._elsewhere for one in kinds)
@@ -199,7 +224,7 @@ class Together:
         try:
             responses, took, waited = self._measured(turns, self._hastily)
         except NotAtOnce:
-            self._arrived[:0] = turns
+            self._arrived[:0] = self._waiting(turns)
             self._slow.update(dict.fromkeys(map(kind, turns), OFTEN))
         else:
             self._settle(turns, responses, took, waited)
@@ -240,7 +265,9 @@ class Together:
         slow = took > LONG_S or waited > WAITS_S
         if len(self._slow) > MOST_KINDS:
             self._slow.clear()
+            self._each_s.clear()
         for one in set(map(kind, turns)):
+            self._each_s[one] = took / len(turns)
             before = self._slow.get(one, 1.0)
             self._slow[one] = 1.0 if took > STUCK_S else before + WEIGHT * (slow - before)
         for turn, response in zip(turns, responses, strict=True):

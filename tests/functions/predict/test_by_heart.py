@@ -399,17 +399,37 @@ def test_a_model_that_takes_too_long_is_stopped_even_if_it_was_quick_before(late
     assert late.ask(*times(3)).status == 200
 
 
-def test_all_who_share_a_run_that_takes_too_long_are_told(late: Late, calls: list[tuple[int, ...]]) -> None:
+@pytest.mark.parametrize("rowwise", [True, False], ids=["row by row", "as a whole"])
+@pytest.mark.parametrize("before", [0, 4], ids=["for the first time", "by heart"])
+def test_of_those_who_come_together_only_who_takes_too_long_alone_is_refused(
+    late: Late, before: int, rowwise: bool
+) -> None:
     late.serve(limit_s=0.3)
-    late.put(counter(), rowwise=True)
-    quick = [late.together(*[late.request(*times(3))] * 2) for _ in range(4)]
+    late.put(counter(), rowwise=rowwise)
+    for _ in range(before):
+        assert {one.status for one in late.together(*[late.request(*times(3))] * 2)} == {200}
 
-    slow = late.together(late.request(*times(3)), late.request(*times(2**62)))
+    quick, slow = late.request(*times(3)), late.request(*times(2**62))
+    strange = late.request(*times(3), content_type="text/csv")
+    answers = late.together(quick, slow, strange, quick)
 
-    assert {one.status for both in quick for one in both} == {200}
-    assert calls
-    assert [(one.status, json.loads(one.body)["code"]) for one in slow] == [(503, "too_slow")] * 2
-    assert late.ask(*times(3)).status == 200
+    assert [one.status for one in answers] == [200, 503, 415, 200]
+    assert json.loads(answers[1].body)["code"] == "too_slow"
+
+
+def test_many_who_take_too_long_keep_nobody_for_the_sum_of_their_limits(
+    late: Late, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.predict.handler.PATIENCE_S", 0.5)
+    late.serve(limit_s=0.3)
+    late.put(counter())
+
+    answers = late.together(*[late.request(*times(2**62)) for _ in range(20)])
+
+    codes = [json.loads(one.body)["code"] for one in answers]
+    assert {one.status for one in answers} == {503}
+    assert codes[0] == "too_slow"
+    assert codes[-1] == "busy"
 
 
 @pytest.mark.parametrize(
@@ -474,6 +494,48 @@ def test_who_is_answered_by_lot_is_not_known_by_heart(late: Late, point: Any) ->
 
     assert versions == {"1", "2"}
     assert not late.by_heart
+
+
+def long(number: float) -> tuple[bytes, bytes]:
+    """A request whose answer in JSON is worth compressing where the root of `number` takes many digits."""
+    return raw(("x", "FP32", [4000, 1], floats(*[number] * 4000)))
+
+
+@pytest.mark.parametrize(
+    ("coding", "unpack"),
+    [("gzip", gzip.decompress), ("deflate", zlib.decompress), ("identity", bytes)],
+    ids=["gzip", "deflate", "identity"],
+)
+def test_a_long_answer_is_compressed_however_often_it_is_asked_for(
+    late: Late, coding: str, unpack: Callable[[bytes], bytes]
+) -> None:
+    late.serve()
+    late.put(ROOT)
+
+    answers = [late.ask(*long(2.0), accept_encoding=coding) for _ in range(4)]
+
+    assert [answer.status for answer in answers] == [200] * 4
+    said = [json.loads(unpack(answer.body)) for answer in answers]
+    assert [one["outputs"][0]["data"][0] for one in said] == [struct.unpack("<f", floats(2.0**0.5))[0]] * 4
+    assert {answer.headers["vary"] for answer in answers} == {"accept-encoding"}
+    assert "vary" not in late.ask(*long(2.0)).headers
+
+
+def test_an_answer_known_by_heart_is_compressed_once_it_is_long(late: Late) -> None:
+    late.serve()
+    late.put(ROOT)
+    for _ in range(3):
+        assert "content-encoding" not in late.ask(*long(4.0), accept_encoding="gzip").headers
+    assert late.by_heart
+
+    answer = late.ask(*long(2.0), accept_encoding="gzip")
+
+    late.forget()
+    again = late.ask(*long(2.0), accept_encoding="gzip")
+    assert answer.headers["content-encoding"] == again.headers["content-encoding"] == "gzip"
+    assert (
+        json.loads(gzip.decompress(answer.body))["outputs"][0] == json.loads(gzip.decompress(again.body))["outputs"][0]
+    )
 
 
 @pytest.mark.parametrize("coding", [("gzip", gzip.compress), ("deflate", zlib.compress)], ids=["gzip", "deflate"])

@@ -31,6 +31,8 @@ AROUND = [
     b'{"inputs":[{"name":"x","shape":[2],"datatype":"FP32","data":%b}]} ]',
     b'{"inputs":[{"name":"x","shape":[2],"datatype":"FP32","data":%b5}]}',
     b'{"inputs":[{"name":"x","shape":[2],"datatype":"FP32","data":-%b}]}',
+    b'{"inputs":[{"name":"x","shape":[2],"datatype":"FP32","data":%b.0}]}',
+    b'{"inputs":[{"name":"x","shape":[2],"datatype":"FP32","data":%be0}]}',
 ]
 DATA = st.sampled_from(
     [b"[1,2]", b" [ 3.5, -4e-3 ]", b"[[1],[2]]", b"[1]", b"[]", b"[1,2,]", b"[1,null]", b"[1e400,1]", b"[1,NaN]",
@@ -50,6 +52,8 @@ def outcome(body: bytes, *, afresh: bool) -> Any:
 
 @given(st.lists(st.tuples(st.sampled_from(AROUND), DATA), min_size=1, max_size=4))
 @example([(USUAL, b"[1,2]"), (USUAL, b"[3,4]")])
+@example([(AROUND[-2], b"[1,2]")])
+@example([(AROUND[-1], b"[1,2]")])
 def test_what_is_asked_again_with_other_numbers_means_what_it_would_alone(bodies: list[tuple[bytes, bytes]]) -> None:
     for around, data in bodies:
         body = around % data
