@@ -12,7 +12,6 @@ from threading import Barrier, Thread
 
 import pytest
 import requests
-from google.api_core.exceptions import BadRequest
 
 from samara import providers
 from samara.core.digests import digest
@@ -259,7 +258,7 @@ def google_saying(status: int, callers: list[object] | None = None) -> Iterator[
         (500, Unavailable, Unknown),
         (503, Unavailable, Unknown),
         (599, Unavailable, Unknown),
-        (400, BadRequest, BadRequest),
+        (400, Misconfigured, Misconfigured),
     ],
 )
 def test_what_google_answers_means_one_of_our_errors(

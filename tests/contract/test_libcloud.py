@@ -23,8 +23,9 @@ from libcloud.storage.base import StorageDriver
 from samara import providers
 from samara.errors import Misconfigured, Rejected, Unavailable, Unsupported
 from samara.providers import libcloud_drivers
-from samara.providers.libcloud import LibcloudStore, ascending, kind_of
+from samara.providers.libcloud import LibcloudStore, kind_of
 from samara.providers.libcloud_drivers import maker
+from samara.providers.listings import ascending
 from tests.contract.conftest import READS, Shelf
 from tests.emulators import processes, s3
 

@@ -4,6 +4,7 @@
 credentials are the SDK's business.
 """
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -11,6 +12,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from samara.errors import Misconfigured
 
+PLACE = r"[a-zA-Z0-9_.:-]{1,128}"  # what buckets, accounts, projects and queues are named; compiled where it is needed
+BUCKET = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}"
+HOST = r"[a-zA-Z0-9_-]{1,63}(\.[a-zA-Z0-9_-]{1,63})*\.?|\[[0-9a-fA-F:.]+\]"  # a name or a number
+ENDPOINT = rf"https?://({HOST})(:[0-9]{{1,5}})?(/[a-zA-Z0-9_./~-]*)?"
+REGION = r"[a-zA-Z0-9-]{1,63}"
 PROVIDERS = {"file": "local", "s3": "aws", "gs": "gcp", "az": "azure", "libcloud": "libcloud"}
 
 
@@ -44,17 +50,54 @@ def parsed(address: str, *options: str) -> Address:
     >>> parsed("az://acme/flights").path
     'flights'
     """
-    parts = urlsplit(address)
     if not address:
         raise Misconfigured("address", "missing; name the bucket in SAMARA_STORE, and where jobs run in SAMARA_JOBS")
+    shown = re.sub("//.*@", "//…", address.partition("?")[0])  # what is no option of ours may be a secret
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise Misconfigured(shown, f"not an address: {error}") from error
     if not parts.scheme:
-        raise Misconfigured(address, "not an address; write it as scheme://name")
+        raise Misconfigured(shown, "not an address; write it as scheme://name")
     if "@" in parts.netloc:
-        raise Misconfigured(address.replace(parts.netloc, "…"), "an address holds no credentials; give them to the SDK")
+        raise Misconfigured(shown, "an address holds no credentials; give them to the SDK")
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := sorted(set(given) - {"endpoint", *options}):
-        raise Misconfigured(address, f"no such option: {', '.join(unknown)}; known are endpoint, {', '.join(options)}")
+        raise Misconfigured(
+            shown, f"no such option: {', '.join(unknown)}; known are {', '.join(('endpoint', *options))}"
+        )
+    if "endpoint" in given and parts.scheme != "libcloud":  # whose own may be a folder
+        reachable(given["endpoint"])
+    if not re.fullmatch(REGION, given.get("region", "any")):
+        raise Misconfigured(shown, "its region is none; give it one, or leave ?region= out")
     place, path = (parts.netloc, parts.path.strip("/")) if parts.scheme != "file" else ("", parts.path)
     if not place and parts.scheme != "file":
-        raise Misconfigured(address, f"names nothing; write {parts.scheme}://name")
-    return Address(parts.scheme, unquote(place), unquote(path), MappingProxyType(given))
+        raise Misconfigured(shown, f"names nothing; write {parts.scheme}://name")
+    if place and (parts.fragment or not re.fullmatch(PLACE, place)):
+        raise Misconfigured(ascii(shown)[1:-1], "not a name; write letters, digits, and . - or _ between them")
+    return Address(parts.scheme, place, unquote(path), MappingProxyType(given))
+
+
+def bucket_of_s3(address: str) -> Address:
+    """The parts of an address `s3://bucket`, with `?region=` and, for services other than Amazon's, `?endpoint=`."""
+    found = parsed(address, "region")
+    if found.scheme != "s3" or found.path or not re.fullmatch(BUCKET, found.place):
+        raise Misconfigured(address.partition("?")[0], "not a bucket of S3; write s3://name, without a path behind it")
+    return found
+
+
+def reachable(endpoint: str) -> str:
+    """`endpoint`, if a request could be sent there."""
+    if "@" in endpoint:
+        raise Misconfigured("endpoint", "an endpoint holds no credentials; give them to the SDK")
+    if not is_endpoint(endpoint):
+        why = "no endpoint; write https://host, or http://host:port on a network you trust"
+        raise Misconfigured(ascii(endpoint)[1:-1] or "endpoint", why)
+    return endpoint
+
+
+def is_endpoint(text: str) -> bool:
+    try:
+        return bool(re.fullmatch(ENDPOINT, text)) and urlsplit(text).port != 0
+    except ValueError:  # a port beyond 65535
+        return False

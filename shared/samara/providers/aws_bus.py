@@ -10,7 +10,7 @@ from samara.errors import Misconfigured, Unavailable
 from samara.events import Wake, aws
 from samara.patience import stand_back
 from samara.providers.addresses import parsed
-from samara.providers.aws_errors import translated
+from samara.providers.aws_errors import translated, unready
 from samara.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ class EventBridge:
         try:
             with translated(self._name, "EventBridge", BUSY):
                 results = self._events.put_events(Entries=entries)["Entries"]
+                refused = [(entry, told) for entry, told in zip(entries, results, strict=True) if "ErrorCode" in told]
         except Unavailable as error:
             return entries, error.why
-        refused = [(entry, told) for entry, told in zip(entries, results, strict=True) if "ErrorCode" in told]
         for _, told in refused:
             if told["ErrorCode"] not in BUSY:
                 raise Misconfigured(self._name, f"EventBridge says {told['ErrorCode']}: {told.get('ErrorMessage', '')}")
@@ -67,6 +67,6 @@ def bus(settings: Settings) -> EventBridge:
         raise Misconfigured(settings.bus, "names no bus; write events://default")
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30)
     region = address.options.get("region")
-    return EventBridge(
-        boto3.client("events", endpoint_url=address.endpoint, region_name=region, config=config), address.place
-    )
+    with unready(settings.bus.partition("?")[0]):
+        events = boto3.client("events", endpoint_url=address.endpoint, region_name=region, config=config)
+    return EventBridge(events, address.place)

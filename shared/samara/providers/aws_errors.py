@@ -5,8 +5,11 @@ from contextlib import contextmanager
 
 from botocore import exceptions
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
 from samara.errors import Misconfigured, Unavailable
+
+AGAIN = (307, 408, 429)
 
 
 @contextmanager
@@ -16,12 +19,26 @@ def translated(subject: str, service: str, busy: Collection[str]) -> Iterator[No
         yield
     except ClientError as error:
         code, why = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-        again = code in busy or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
-        raise (Unavailable if again else Misconfigured)(subject, f"{service} says {code}: {why}") from error
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        again = code in busy or status >= 500 or status in AGAIN
+        raise (Unavailable if again else Misconfigured)(subject, f"{service} says {code or status}: {why}") from error
+    except (ResponseParserError, KeyError, ValueError) as error:
+        raise Unavailable(subject, f"what answers is not {service}, or broke off ({type(error).__name__})") from error
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         raise Unavailable(subject, f"{service} was not reached, or did not answer ({type(error).__name__})") from error
     except exceptions.BotoCoreError as error:
         raise unusable(subject, error) from error
+
+
+@contextmanager
+def unready(subject: str) -> Iterator[None]:
+    """Refuse settings of which the SDK makes no client: a profile that is not there, a region that is none."""
+    try:
+        yield
+    except exceptions.BotoCoreError as error:
+        raise unusable(subject, error) from error
+    except ValueError as error:
+        raise Misconfigured(subject, str(error)) from error
 
 
 def unusable(subject: str, error: exceptions.BotoCoreError) -> Misconfigured:

@@ -17,7 +17,7 @@ from botocore.config import Config
 from samara.errors import Misconfigured, Rejected
 from samara.ports import Job, JobRunner, JobStatus
 from samara.providers.addresses import parsed
-from samara.providers.aws_errors import translated
+from samara.providers.aws_errors import translated, unready
 from samara.providers.certainty import patiently
 from samara.providers.starting import best, command
 from samara.settings import Settings
@@ -125,5 +125,6 @@ def job_runner(settings: Settings) -> JobRunner:
         raise Misconfigured(settings.jobs or "SAMARA_JOBS", "names no queue; write batch://queue/definition")
     once = Config(retries={"total_max_attempts": 1})  # a submission sent twice would be two jobs
     region = address.options.get("region")
-    batch = boto3.client("batch", endpoint_url=address.endpoint, region_name=region, config=once)
+    with unready(settings.jobs.partition("?")[0]):
+        batch = boto3.client("batch", endpoint_url=address.endpoint, region_name=region, config=once)
     return BatchJobs(batch, address.place, address.path, settings.environment())

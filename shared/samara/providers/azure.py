@@ -10,8 +10,10 @@ import hashlib
 import io
 import os
 import re
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from functools import lru_cache, partial
 from itertools import chain, groupby
 from typing import Any, BinaryIO, cast
@@ -30,8 +32,18 @@ from samara.providers import streams
 from samara.providers.addresses import Address, parsed
 from samara.providers.azure_bus import Queues
 from samara.providers.azure_jobs import ContainerAppsJobs, job_runner
-from samara.providers.azure_rest import CONNECT_S, LOOPBACK, READ_S, connections, keyless, nobody, refuse_clear
+from samara.providers.azure_rest import (
+    CONNECT_S,
+    LOOPBACK,
+    READ_S,
+    UNLIKE,
+    connections,
+    keyless,
+    nobody,
+    refuse_clear,
+)
 from samara.providers.certainty import gone, patiently, same, settled
+from samara.providers.listings import ascending
 from samara.providers.sizes import small
 from samara.providers.streams import CHUNK
 from samara.settings import Settings
@@ -113,26 +125,27 @@ class BlobStore:
     def _headed(self, key: str) -> Meta:
         with translated(key, self._place):
             known = self._blob(key).get_blob_properties()
-        return Meta(key, known.size, Version(known.etag), known.last_modified)
+            return Meta(key, int(known.size), version_of(known.etag), instant_of(known.last_modified))
 
     def _cut(self, key: str, start: int, size: int) -> Object:
         try:
             with translated(key, self._place, InvalidRange=Beyond):
                 reply = self._blob(key).download_blob(offset=start, length=max(size, 1))  # Azure knows no empty range
                 known = reply.properties
-                return Object(reply.readall()[:size], Version(known.etag), known.last_modified)
+                data = reply.readall()
+                if len(data) != reply.size:
+                    raise ValueError("another part than was asked for")
+                return Object(data[:size], version_of(known.etag), instant_of(known.last_modified))
         except Beyond:
-            meta = self._headed(key)
-        if meta.size > start:
-            raise Unavailable(key, "was replaced while it was read; read it again")
-        return Object(b"", meta.version, meta.at)
+            return streams.behind(self._headed(key), start)
 
     def _listed(self, prefix: str, after: str) -> Iterator[str]:
         """Azurite orders keys by UTF-16, and Azure's alphabet is not documented. UTF-16 differs from UTF-8 only
         among keys that first differ behind the surrogates: those come one after another, and are sorted here."""
         keys: Iterator[str] = chain.from_iterable(self._pages(prefix, after))
-        for _, alike in groupby(keys, lambda key: BEYOND_UTF16_ORDER.split(key, maxsplit=1)[0]):
-            yield from (key for key in sorted(alike) if key > after and not flaw(key))
+        groups = groupby(keys, lambda key: BEYOND_UTF16_ORDER.split(key, maxsplit=1)[0])
+        names = (key for _, alike in groups for key in sorted(alike) if key > after)
+        yield from (key for key in ascending(names, prefix or self._place) if not flaw(key))
 
     def _pages(self, prefix: str, after: str) -> Iterator[Names]:
         if after > prefix and not after.startswith(prefix):
@@ -148,7 +161,10 @@ class BlobStore:
         """The names after `marker`, and the next marker. A server that knows no `start_from` yet ignores it."""
         with translated(prefix, self._place):
             listing = self._container.list_blob_names(
-                name_starts_with=prefix, start_from=start or None, results_per_page=self._at_once
+                name_starts_with=prefix,
+                start_from=start or None,
+                results_per_page=self._at_once,
+                raw_response_hook=of_azure,
             )
             pages = cast("PageIterator[str]", listing.by_page(marker))
             return list(next(pages)), pages.continuation_token
@@ -157,7 +173,7 @@ class BlobStore:
         """`overwrite` must be given with an ETag, or the SDK mistakes a lost race for an object that is there."""
         with translated(key, self._place, BlobNotFound=Conflict):  # deleted since we read it
             reply = self._blob(key).upload_blob(data, **{"overwrite": False, **condition})
-        return Version(str(reply["etag"]))
+            return version_of(reply["etag"])
 
     def _deleted(self, key: str, over: dict[str, Any]) -> bool:
         with translated(key, self._place, BlobNotFound=Conflict):
@@ -195,7 +211,7 @@ class BlobStore:
             with translated(key, self._place, InvalidBlockList=Discarded):
                 listed = [BlobBlock(block) for block in blocks]
                 reply = self._blob(key).commit_block_list(listed, match_condition=MatchConditions.IfMissing)
-            return Version(str(reply["etag"]))
+                return version_of(reply["etag"])
         except Discarded:
             if not gone(self.head, key):
                 raise Conflict(key) from None
@@ -203,6 +219,24 @@ class BlobStore:
 
     def _blob(self, key: str) -> BlobClient:
         return self._client(sound(key))
+
+
+def of_azure(answer: Any) -> None:
+    """Refuse a page that Azure has not numbered: the SDK takes whatever holds no names for an empty listing."""
+    if "x-ms-request-id" not in answer.http_response.headers:
+        raise ValueError("no page of a listing")
+
+
+def version_of(etag: object) -> Version:
+    if not ETAG.fullmatch(str(etag)):
+        raise ValueError("no entity tag")
+    return Version(str(etag))
+
+
+def instant_of(last_modified: datetime | None) -> datetime:
+    if last_modified is None:
+        raise ValueError("no time of its last write")
+    return last_modified
 
 
 def only(key: str, version: Version) -> dict[str, Any]:
@@ -237,12 +271,12 @@ MEANING: dict[str | int, Meaning] = {
     "InvalidUri": Rejected,
     401: Misconfigured,
     403: Misconfigured,
-    404: NotFound,
     408: Unavailable,
     412: Conflict,
     429: Unavailable,
 }
 WAYS_OUT = {
+    "404": "nothing of Azure's is at that endpoint: correct the address",
     "AuthenticationFailed": "log in again, and check this machine's clock",
     "AuthorizationFailure": "let this network through the account's firewall",
     "AuthorizationPermissionMismatch": "give this identity the role Storage Blob Data Contributor",
@@ -255,8 +289,8 @@ WAYS_OUT = {
 
 @contextmanager
 def translated(key: str, place: str, **here: Meaning) -> Iterator[None]:
-    """Raise our error for Azure's, with Azure's as the cause. Codes we don't know pass through, unless Azure is to
-    blame. What is wrong with all of the container is said of `place`."""
+    """Raise our error for Azure's, with Azure's as the cause. What is wrong with all of the container is said of
+    `place`."""
     try:
         yield
     except ClientAuthenticationError as error:
@@ -267,13 +301,14 @@ def translated(key: str, place: str, **here: Meaning) -> Iterator[None]:
     except HttpResponseError as error:
         code, status = code_of(error), error.status_code or 0
         meaning = here.get(code) or MEANING.get(code) or MEANING.get(status)
-        if meaning is None and 200 < status < 500 and status != 206:
-            raise
-        meaning = meaning or Unavailable  # a server's fault, or an answer that broke off
+        if meaning is None:  # a server's fault or an answer that broke off, else one of ours
+            meaning = Misconfigured if 300 <= status < 500 else Unavailable
         raise meaning(place if meaning is Misconfigured else key, *said(code or str(status), meaning)) from error
     except AzureError as error:
         why = f"Azure was not reached, or did not answer in time ({type(error).__name__})"
         raise Unavailable(key, why) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise Unavailable(key, UNLIKE) from error
 
 
 def code_of(error: HttpResponseError) -> str:
@@ -294,11 +329,15 @@ def client(address: Address, connect_s: float = CONNECT_S, read_s: float = READ_
     options: dict[str, Any] = {
         "transport": connections(connect_s, read_s),
         "retry_total": 0,
+        "permit_redirects": False,  # Azure sends nobody elsewhere
         "max_single_put_size": LARGEST_PUT,
     }
     given = os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
     if given and address.place != DEVELOPMENT:
-        container = ContainerClient.from_connection_string(given, address.path, **options)
+        try:
+            container = ContainerClient.from_connection_string(given, address.path, **options)
+        except ValueError as error:
+            raise Misconfigured("AZURE_STORAGE_CONNECTION_STRING", f"is none: {error}") from None
         if container.account_name != address.place:
             raise Misconfigured("AZURE_STORAGE_CONNECTION_STRING", f"is of another account than {address.place}")
         return container
@@ -311,6 +350,10 @@ def credential(account: str, url: str) -> Any:
     if account == DEVELOPMENT and urlsplit(url).hostname in LOOPBACK:
         return {"account_name": account, "account_key": DEVELOPMENT_KEY}
     if key := os.environ.get("AZURE_STORAGE_KEY"):
+        try:
+            b64decode(key, validate=True)
+        except ValueError:
+            raise Misconfigured("AZURE_STORAGE_KEY", "is no key of an account: those are base64") from None
         return {"account_name": account, "account_key": key}
     refuse_clear(url)
     return keyless()

@@ -29,6 +29,8 @@ CONNECT_S, READ_S = 5.0, 30.0
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 BUSY = (408, 409, 429)  # 409: another change to the same thing is under way
 
+UNLIKE = "the answer is none of Azure's; something else answers there, or broke it"
+
 Document = dict[str, Any]
 
 
@@ -52,9 +54,11 @@ class Rest:
         """All of a collection, page by page; nothing when it does not exist."""
         while path:
             page = self.get(subject, path) or {"value": []}
-            yield from page["value"]
             more = urlsplit(page.get("nextLink") or page.get("odata.nextLink") or "")
-            path = more._replace(scheme="", netloc="").geturl()  # asked here, wherever it leads: we send a token along
+            before, path = path, more._replace(scheme="", netloc="").geturl()  # asked here: we send a token along
+            if "value" not in page or path == before:
+                raise Unavailable(subject, UNLIKE)
+            yield from page["value"]
 
     def get(self, subject: str, path: str) -> Document | None:
         return patiently(lambda: self.send(subject, "GET", path, fine=[404]))
@@ -72,11 +76,21 @@ class Rest:
         with reached(subject):
             reply = self._client.send_request(request, **self._options)
             said = reply.text()
-        if reply.status_code < 400:
-            return json.loads(said) if said else {}
+        if reply.status_code < 300:
+            return document(subject, said)
         if reply.status_code in fine:
             return None
         raise refusal(subject, reply.status_code, said)
+
+
+def document(subject: str, said: str) -> Document:
+    try:
+        told = json.loads(said or "{}")
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        raise Unavailable(subject, UNLIKE)
+    return told
 
 
 @contextmanager

@@ -11,7 +11,7 @@ our write, for payloads are named by their digest and heads carry a `write_id`.
 from collections.abc import Callable
 from typing import TypeVar
 
-from samara.errors import Conflict, NotFound, Unavailable, Unknown
+from samara.errors import Conflict, NotFound, SamaraError, Unavailable, Unknown
 from samara.patience import stand_back
 from samara.ports import Object, Version
 
@@ -49,9 +49,13 @@ def settled(key: str, write: Callable[[], Written], ours: Callable[[], Written |
             if doubt is None:
                 raise
             break
+        except SamaraError as error:  # keys that ran out, for one, say nothing about the attempt before
+            if doubt is None:
+                raise
+            raise Unknown(key, f"{Unknown.usual}; then {error}") from error
     try:
         written = ours()
-    except (NotFound, Unavailable) as error:
+    except SamaraError as error:
         raise Unknown(key) from error
     if written is None:
         raise Unknown(key) from doubt

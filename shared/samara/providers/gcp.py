@@ -7,11 +7,12 @@ uploaded them compressed. Large objects go up in pieces, with the condition chec
 import os
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -31,6 +32,7 @@ from samara.providers.gcp_bus import Topic, bus
 from samara.providers.gcp_http import CONNECT_S, READ_S, Beyond, Busy, checked, session, translated
 from samara.providers.gcp_jobs import GoogleBatch, google_batch
 from samara.providers.gcp_uploads import Upload
+from samara.providers.listings import ascending
 from samara.providers.sizes import small
 from samara.settings import Settings
 
@@ -40,6 +42,7 @@ __all__ = ["GcsStore", "GoogleBatch", "Topic", "bus", "job_runner", "object_stor
 os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 
 BYTES = "application/octet-stream"
+BUCKET = re.compile(r"[a-z0-9][a-z0-9_.-]{1,220}[a-z0-9]")
 GENERATION = re.compile(r"[1-9][0-9]{0,17}")
 ATTEMPTS, FIRST_S, MOST_S = 7, 1.0, 2.0
 NO_BUCKET = "bucket does not exist"
@@ -73,15 +76,13 @@ class GcsStore:
         return patiently(lambda: self._read(sound(key), None))
 
     def head(self, key: str) -> Meta:
-        blob = patiently(lambda: self._described(sound(key)))
-        return Meta(key, blob.size, Version(str(blob.generation)), to_the_second(blob.time_created))
+        return patiently(lambda: self._headed(key))
 
     def part(self, key: str, start: int, size: int) -> Object:
         try:
             return patiently(lambda: self._read(sound(key), range(start, start + size)))
         except Beyond:
-            meta = self.head(key)
-            return Object(b"", meta.version, meta.at)
+            return streams.behind(self.head(key), start)
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         return self._listed(sound_prefix(prefix), after)
@@ -118,14 +119,22 @@ class GcsStore:
             headers["Range"] = f"bytes={bites.start}-{max(bites.stop - 1, bites.start)}"  # it has at least one byte
         url = f"{self._objects}/{quote(key, safe='')}?alt=media"
         with (
-            self._translated(key, NotFound),
+            self._translated(key, NotFound, {416: Beyond} if bites is not None else {}),
             self._session.get(url, headers=headers, timeout=self._timeout, stream=True) as reply,
         ):
             data = checked(reply, 200, 206).raw.read(decode_content=False)
             if reply.status_code == 200 and checksum(data) not in reply.headers["X-Goog-Hash"]:
                 raise Unavailable(key, "arrived damaged; read it again")
-        at = parsedate_to_datetime(reply.headers["Last-Modified"])
-        return Object(data if bites is None else data[: len(bites)], Version(reply.headers["X-Goog-Generation"]), at)
+            if bites is not None:
+                told = reply.headers["Content-Range"] if reply.status_code == 206 else None
+                data = streams.cut(data, told, bites.start, len(bites))
+            at = parsedate_to_datetime(reply.headers["Last-Modified"])
+            return Object(data, version_of(reply.headers["X-Goog-Generation"]), at)
+
+    def _headed(self, key: str) -> Meta:
+        with self._translated(sound(key), NotFound):
+            blob = self._described(key)
+            return Meta(key, int(blob.size), version_of(blob.generation), to_the_second(blob.time_created))
 
     def _described(self, key: str) -> Any:
         """The SDK's description of an object."""
@@ -136,9 +145,13 @@ class GcsStore:
 
     def _listed(self, prefix: str, after: str) -> Iterator[str]:
         token: str | None = ""
+        last = ""
         while token is not None:
             page, token = patiently(partial(self._page, prefix, after, token))
-            yield from (key for key in page if key > after and not flaw(key))
+            for key in ascending((key for key in page if key > after), prefix or self._bucket.name, last):
+                last = key
+                if not flaw(key):
+                    yield key
 
     def _page(self, prefix: str, after: str, token: str | None) -> tuple[Sequence[str], str | None]:
         with self._translated(prefix or self._bucket.name, Misconfigured):
@@ -153,7 +166,7 @@ class GcsStore:
                 retry=None,
             )
             names = [blob.name for blob in next(found.pages, ())]
-        return names, found.next_page_token
+            return names, found.next_page_token
 
     def _put(self, key: str, data: bytes, generation: int) -> Version:
         blob = self._bucket.blob(key)
@@ -161,7 +174,7 @@ class GcsStore:
         def upload() -> Version:
             with self._translated(key, Misconfigured):
                 blob.upload_from_string(data, BYTES, if_generation_match=generation, timeout=self._timeout, retry=None)
-            return Version(str(blob.generation))
+                return version_of(blob.generation)
 
         return self._unhurried(key, generation, upload)
 
@@ -184,7 +197,9 @@ class GcsStore:
     def _deleted(self, key: str, generation: int) -> bool:
         def delete() -> bool:
             with self._translated(key, Conflict):
-                self._bucket.blob(key).delete(if_generation_match=generation, timeout=self._timeout, retry=None)
+                url = f"{self._client.api_endpoint}/storage/v1{self._bucket.path}/o/{quote(key, safe='')}"
+                only = {"ifGenerationMatch": str(generation)}
+                checked(self._session.delete(url, params=only, timeout=self._timeout), 204)
             return True
 
         return self._unhurried(key, generation, delete)
@@ -235,9 +250,11 @@ class GcsStore:
         return Upload(self._session, place, key, self._timeout)
 
     @contextmanager
-    def _translated(self, subject: str, missing: type[SamaraError]) -> Iterator[None]:
+    def _translated(
+        self, subject: str, missing: type[SamaraError], here: Mapping[int, type[Exception]] = MappingProxyType({})
+    ) -> Iterator[None]:
         """`missing` is what 404 means. Where it is not about the object, it is about the bucket."""
-        with translated(subject, {404: missing}):
+        with translated(subject, {404: missing, **here}):
             try:
                 yield
             except Missing as error:
@@ -253,6 +270,13 @@ def generation_of(key: str, version: Version) -> int:
     if not GENERATION.fullmatch(version):
         raise Conflict(key)
     return int(version)
+
+
+def version_of(generation: object) -> Version:
+    """A write without a generation is none of Google's."""
+    if generation is None:
+        raise ValueError("no generation")
+    return Version(str(generation))
 
 
 def checksum(data: bytes) -> str:
@@ -273,7 +297,7 @@ def to_the_second(at: datetime) -> datetime:
 def object_store(settings: Settings) -> ObjectStore:
     """Of an address `gs://bucket`, with `?endpoint=` for an emulator."""
     address = parsed(settings.store)
-    if address.scheme != "gs" or address.path:
+    if address.scheme != "gs" or address.path or not re.fullmatch(BUCKET, address.place):
         raise Misconfigured(settings.store, "not a bucket of Google's; write gs://name, without a path behind it")
     return GcsStore(address.place, address.endpoint)
 

@@ -34,7 +34,8 @@ class Topic:
         """Sent twice, it wakes twice, which changes nothing."""
         with translated(self._name, {404: Misconfigured}):
             headers = {"Content-Type": "application/json"}
-            checked(self._session.post(self._url, body, headers=headers, timeout=(CONNECT_S, READ_S)), 200)
+            reply = checked(self._session.post(self._url, body, headers=headers, timeout=(CONNECT_S, READ_S)), 200)
+            _ = reply.json()["messageIds"]  # else it was not Pub/Sub that took them
 
 
 def bus(settings: Settings) -> Topic:

@@ -12,7 +12,8 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, Tra
 from google.auth.transport.requests import AuthorizedSession
 from requests import Response
 from requests.adapters import HTTPAdapter
-from requests.exceptions import ChunkedEncodingError, ConnectionError, Timeout  # noqa: A004  # not Python's own
+from requests.exceptions import ChunkedEncodingError, RequestException, Timeout
+from requests.exceptions import ConnectionError as Disconnected
 from urllib3.exceptions import HTTPError
 
 from samara.errors import Conflict, Misconfigured, NotFound, Rejected, SamaraError, Unavailable
@@ -42,11 +43,11 @@ MEANING: Mapping[int, type[SamaraError] | type[Beyond]] = MappingProxyType(
         409: Unavailable,  # two requests met, and this one has not been served
         412: Conflict,
         413: Rejected,
-        416: Beyond,
         429: Busy,
     }
 )
-UNREACHED = (ConnectionError, Timeout, ChunkedEncodingError, HTTPError, TransportError)
+NONSENSE = (RequestException, AttributeError, KeyError, TypeError, ValueError)  # what the SDK makes of it
+UNREACHED = (Disconnected, Timeout, ChunkedEncodingError, HTTPError, TransportError)
 WAYS_OUT = {
     401: "see that the credentials are valid: gcloud auth application-default login, or the function's own account",
     403: "grant the account what it needs",
@@ -55,15 +56,12 @@ WAYS_OUT = {
 
 @contextmanager
 def translated(subject: str, here: Mapping[int, type[Exception]] = MappingProxyType({})) -> Iterator[None]:
-    """Raise our error for Google's, with Google's as the cause. Codes we don't know pass through, unless it is to
-    blame. `here` is what a code means besides, or instead."""
+    """Raise our error for Google's, with Google's as the cause. `here` is what a code means besides, or instead."""
     try:
         yield
     except GoogleAPICallError as error:
         code = int(error.code or 0)
-        meaning = {**MEANING, **here}.get(code) or (Unavailable if code >= 500 else None)
-        if meaning is None:
-            raise
+        meaning = {**MEANING, **here}.get(code) or (Misconfigured if 400 <= code < 500 else Unavailable)
         if meaning in (NotFound, Conflict, Busy):
             raise meaning(subject) from error
         why = f"Google says {code}, {said(error)}"
@@ -75,6 +73,11 @@ def translated(subject: str, here: Mapping[int, type[Exception]] = MappingProxyT
     except GoogleAuthError as error:
         meaning = Unavailable if error.retryable else Misconfigured
         raise meaning(subject, f"no access token was given: {error}") from error
+    except NONSENSE as error:
+        why = (
+            f"the answer is none that Google gives; something else answers there, or broke it ({type(error).__name__})"
+        )
+        raise Unavailable(subject, why) from error
 
 
 def said(error: GoogleAPICallError) -> str:
@@ -82,7 +85,7 @@ def said(error: GoogleAPICallError) -> str:
     try:
         return str(error.response.json()["error"]["message"]).rstrip(".")
     except (AttributeError, KeyError, TypeError, ValueError):
-        return str(error.message).rstrip(".")
+        return str(getattr(error.response, "reason", "") or "without a word")
 
 
 def checked(reply: Response, *fine: int) -> Response:
@@ -97,6 +100,7 @@ def session(endpoint: str | None) -> AuthorizedSession:
     opened = AuthorizedSession(credentials(endpoint))  # type: ignore[no-untyped-call]  # half typed
     for scheme in ("https://", "http://"):
         opened.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=CONNECTIONS))
+    opened.max_redirects = 0  # Google sends nobody elsewhere
     opened.hooks["response"].append(heard_out)
     return opened
 

@@ -123,7 +123,7 @@ class GoogleBatch:
 
     def _status(self, name: str, identity: str) -> JobStatus:
         try:
-            said = self._call(name, "GET", f"/{identity}", {})["status"]["state"]
+            said = self._call(name, "GET", f"/{identity}", {}).get("status", {}).get("state")
         except NotFound:
             return JobStatus.LOST
         return STATUS.get(said, JobStatus.QUEUED)  # what we don't know is not dead, as far as we know

@@ -40,7 +40,7 @@ class Upload:
         reply = self._pushed(piece, str(self._added + len(piece)), {"X-Goog-Hash": f"crc32c={crc32c}"})
         try:
             return Version(str(reply.json()["generation"]))
-        except (KeyError, ValueError) as error:  # the answer to a question may be shorter than that to the last piece
+        except (KeyError, TypeError, ValueError) as error:  # a question's answer may be shorter than that to a piece
             raise Unavailable(self._key, "is there, and Google does not tell its generation") from error
 
     def _pushed(self, piece: bytes, size: str, headers: dict[str, str]) -> Response:
@@ -68,8 +68,8 @@ class Upload:
                 allow_redirects=False,  # 308 has another meaning here
             )
             checked(reply, 200, 201, UNDER_WAY)
+            if reply.status_code == UNDER_WAY:
+                _, dash, last = reply.headers.get("Range", "").rpartition("-")  # bytes=0-1023, or nothing
+                self._arrived = int(last) + 1 if dash else 0
         self._doubtful = False
-        if reply.status_code == UNDER_WAY:
-            _, dash, last = reply.headers.get("Range", "").rpartition("-")  # bytes=0-1023, or nothing
-            self._arrived = int(last) + 1 if dash else 0
         return reply

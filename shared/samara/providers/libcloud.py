@@ -30,6 +30,7 @@ from samara.providers.addresses import parsed
 from samara.providers.certainty import ATTEMPTS, FIRST_S, MOST_S, patiently
 from samara.providers.libcloud_drivers import credentials, maker, per_thread, translated, where
 from samara.providers.libcloud_nodes import NodeJobs, job_runner
+from samara.providers.listings import ascending
 from samara.settings import Settings
 
 __all__ = ["LibcloudStore", "NodeJobs", "job_runner", "object_store"]
@@ -204,16 +205,6 @@ class Download(io.RawIOBase):
 
 def refuse(key: str) -> NoReturn:
     raise Unsupported(sound(key), WAY_OUT)
-
-
-def ascending(names: Iterator[str], subject: str) -> Iterator[str]:
-    """`names`, as long as the service lists them in the order of whole keys, which a listing promises."""
-    previous = ""
-    for name in names:
-        if name < previous:
-            raise Unsupported(subject, f"lists {name} after {previous}; its listings are in no order one can resume")
-        yield name
-        previous = name
 
 
 def meta_of(found: Found) -> Meta:

@@ -21,7 +21,7 @@ from requests import PreparedRequest, RequestException, Response
 from requests.adapters import HTTPAdapter
 
 from samara.errors import Misconfigured, NotFound, SamaraError, Unavailable, Unsupported
-from samara.providers.addresses import Address
+from samara.providers.addresses import Address, is_endpoint
 
 CONNECT_S, READ_S = 5.0, 30.0
 PORTS = {"http": 80, "https": 443}
@@ -67,9 +67,12 @@ def where(address: Address) -> dict[str, Any]:
     options: dict[str, Any] = {"region": address.options["region"]} if "region" in address.options else {}
     if address.endpoint is None:
         return options
-    parts = urlsplit(address.endpoint)
-    if parts.scheme not in PORTS or not parts.hostname or parts.path.strip("/"):
-        raise Misconfigured(address.endpoint, "not an endpoint of libcloud's; write https://host or https://host:port")
+    parts = urlsplit(address.endpoint) if is_endpoint(address.endpoint) else urlsplit("")
+    if not parts.hostname or parts.path.strip("/"):
+        shown = address.endpoint.rpartition("@")[2]
+        raise Misconfigured(
+            shown or "endpoint", "not an endpoint of libcloud's; write https://host or https://host:port"
+        )
     secure = parts.scheme == "https"
     return {**options, "host": parts.hostname, "port": parts.port or PORTS[parts.scheme], "secure": secure}
 

@@ -9,6 +9,7 @@ writes of the same bytes apart (heads carry a `write_id`, so no two are the same
 """
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -234,6 +235,8 @@ def object_store(settings: Settings) -> ObjectStore:
     """In the home, or of an address `file:/folder`."""
     if settings.store and provider_of(settings.store) != "local":
         raise Misconfigured(settings.store, "not a folder; choose its provider too, by SAMARA_PROVIDER")
+    if re.match(r"file:(\Z|~|//(?!/))", settings.store):  # the last would be a machine's name
+        raise Misconfigured(settings.store, "names no folder of this machine; write file:/folder, with all of its path")
     return LocalStore(settings.bucket)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from ssl import SSLContext, create_default_context
 from urllib.parse import quote, urlsplit
 
@@ -105,7 +105,7 @@ class Connections:
             # GET and HEAD have no body; of PUT and POST an empty one is announced too
             line.request(method, f"{path}?{asked}" if asked else path, body if method[0] == "P" else None, signed)
             heard = line.getresponse()
-            answer = Answer(heard.status, {name.lower(): value for name, value in heard.getheaders()}, heard.read())
+            answer = Answer(heard.status, {name.lower(): value for name, value in heard.getheaders()}, whole(heard))
         except BaseException as error:
             line.close()
             if isinstance(error, (OSError, HTTPException)):
@@ -131,6 +131,13 @@ class Connections:
         if self._trust:
             return HTTPSConnection(self._host, timeout=self._connect_s, context=self._trust)
         return HTTPConnection(self._host, timeout=self._connect_s)
+
+
+def whole(heard: HTTPResponse) -> bytes:
+    """All of an answer that says how long it is: of another nobody could tell whether it broke off."""
+    if heard.length is None and not heard.chunked:
+        raise HTTPException("without its length")
+    return heard.read()
 
 
 def silent(line: HTTPConnection) -> bool:

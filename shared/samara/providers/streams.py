@@ -2,13 +2,15 @@
 
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from samara.errors import NotFound, Unavailable
-from samara.ports import Object, ObjectStore, Version
+from samara.ports import Meta, Object, ObjectStore, Version
 
 CHUNK = 8 << 20
+TOLD = r"bytes ([0-9]+)-([0-9]+)/([0-9]+)"
 
 
 def opened(store: ObjectStore, key: str) -> BinaryIO:
@@ -51,6 +53,25 @@ class Parts(io.RawIOBase):
         self._next += len(part.data)
         self._ended = len(part.data) < CHUNK
         return part.data
+
+
+def cut(data: bytes, told: str | None, start: int, size: int) -> bytes:
+    """The part that was asked for of `data`, which is what `told` (its `Content-Range`) says; without one it is all of
+    the object. `ValueError` where bytes of the part are missing, or others came."""
+    if told is None:
+        return data[start : start + size]
+    known = re.fullmatch(TOLD, told)
+    first, last, whole = map(int, known.groups()) if known else (-1, -1, -1)
+    if first != start or last + 1 < min(start + size, whole) or len(data) != last + 1 - first:
+        raise ValueError("another part than was asked for")
+    return data[:size]
+
+
+def behind(meta: Meta, start: int) -> Object:
+    """The part from `start` on of an object that was said to end before."""
+    if meta.size > start:
+        raise Unavailable(meta.key, "was replaced while it was read; read it again")
+    return Object(b"", meta.version, meta.at)
 
 
 def chunks(source: BinaryIO) -> Iterator[bytes]:

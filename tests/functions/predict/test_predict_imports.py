@@ -43,8 +43,8 @@ ON_LAMBDA = {
 }  # fmt: skip
 STORES = {
     "s3": {
-        "samara.providers.certainty", "samara.providers.s3", "samara.providers.s3_errors", "samara.providers.s3_http",
-        "samara.providers.streams",
+        "samara.providers.certainty", "samara.providers.listings", "samara.providers.s3", "samara.providers.s3_errors",
+        "samara.providers.s3_http", "samara.providers.streams",
     },
     "local": {
         "samara.providers.local", "samara.providers.local_files", "samara.providers.local_jobs",
