@@ -382,9 +382,9 @@ def about(route: Route, event: HttpRequest, app: App) -> dict[str, Any]:
         return {"name": route.model, "ready": True}
     if route.what == "config":
         return protocol.config(route.model, version.inputs, version.outputs)
-    numbers = [keys.number(key) for key in app.store.list(f"{keys.MODELS}{route.model}/")]
+    versions = keys.versions(route.model, app.store.list(f"{keys.MODELS}{route.model}/"))
     live = {"version": version.number, "digest": version.artifact}
-    return protocol.metadata(route.model, numbers, version.inputs, version.outputs, **live)
+    return protocol.metadata(route.model, [*map(keys.number, versions)], version.inputs, version.outputs, **live)
 
 
 def version_of(route: Route, at: datetime, app: App) -> Version:

@@ -123,7 +123,7 @@ def numbered(key: str, result: Result, at: datetime, app: App) -> ModelVersion:
     """
     judged_once: ModelVersion | None = None
     for _ in range(ATTEMPTS):
-        versions = list(app.store.list(f"{keys.MODELS}{result.model}/"))
+        versions = keys.versions(result.model, app.store.list(f"{keys.MODELS}{result.model}/"))
         if done := version_of(result, versions, app):
             return done
         judged_once = judged_once or unnumbered(candidate(key, result, app), at, app)

@@ -35,7 +35,8 @@ def servable(app: App, model: str, version: int) -> None:
     """Refuse a version that there is not, whose model is gone, or that did not pass what each version must."""
     record = app.find(ModelVersion, keys.version(keys.named(model, "model"), version))
     if record is None:
-        have = ", ".join(f"v{keys.number(key)}" for key in app.store.list(f"{keys.MODELS}{model}/")) or "none"
+        there = keys.versions(model, app.store.list(f"{keys.MODELS}{model}/"))
+        have = ", ".join(f"v{keys.number(key)}" for key in there) or "none"
         raise NotFound(f"{model} v{version}", f"no such version; there is {have}")
     if not record.sound:
         unsound = "; ".join(f"{gate.name}: {gate.why}" for gate in record.gates if not gate.passed)

@@ -1,5 +1,6 @@
 """What every job runner promises (`samara.ports.JobRunner`), asked of each provider that runs real programs."""
 
+import json
 from pathlib import Path
 
 import psutil
@@ -7,8 +8,11 @@ import pytest
 
 from samara.errors import Rejected
 from samara.ports import Job, JobRunner, JobStatus
+from samara.providers.starting import command
+from samara.settings import Settings
 from tests.contract.patience import appeared, ended, gone, until
 
+LONGEST_OVERRIDES = 8192  # characters: https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
 LONG_S = 3600  # on a busy machine, and of an emulator's hour perhaps half a minute
 
 
@@ -223,3 +227,20 @@ def test_an_array_submitted_again_after_it_succeeded_does_not_run_again(runner: 
 
     assert runner.status(handle) is JobStatus.SUCCEEDED
     assert read(notes) == {"0": "of 2\n", "1": "of 2\n"}
+
+
+def test_what_starts_a_job_with_its_code_in_the_bucket_is_as_short_as_aws_batch_wants_it() -> None:
+    settings = Settings(
+        provider="aws",
+        store=f"s3://{'b' * 63}?region=ap-southeast-1",
+        jobs=f"batch://{'q' * 128}/{'d' * 128}?region=ap-southeast-1",
+        bus="events://default?region=ap-southeast-1",
+        function="reconcile",
+        code=f"code/{'c' * 64}.zip",
+    )
+    environment = [{"name": name, "value": value} for name, value in settings.environment().items()]
+    job = Job("late-1", "functions.train.job", (f"runs/{'m' * 63}/{'r' * 64}.json",), LONG_S)
+
+    overrides = {"command": command(job, settings.environment()), "environment": environment}
+
+    assert len(json.dumps(overrides)) < LONGEST_OVERRIDES - 200, "less what else is asked for: memory and GPUs"

@@ -175,10 +175,11 @@ def test_versions_sort_as_they_count(model: str, numbers: list[int]) -> None:
     assert [keys.number(key) for key in listed] == sorted(numbers)
 
 
-@pytest.mark.parametrize("name", ["0000000001 copy", "latest", "", "١", "-1"])
-def test_what_lies_among_versions_and_is_none_is_named(name: str) -> None:
-    with pytest.raises(Rejected, match="is named for no version"):
-        keys.number(f"models/late/{name}.json")
+@pytest.mark.parametrize("name", ["0000000001 copy.json", ".DS_Store", "1.json", ".json", "000000000١.json", "-1.json"])
+def test_what_lies_among_versions_and_is_none_is_left_out(name: str) -> None:
+    first = keys.version("late", 1)
+
+    assert keys.versions("late", sorted([f"models/late/{name}", first])) == [first]
 
 
 @given(st.lists(NAMES, min_size=2, max_size=2, unique=True), st.text(max_size=9), st.text(max_size=9))

@@ -6,6 +6,7 @@ checked here, once, and nowhere joined by hand.
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from samara.core import windows
@@ -194,10 +195,13 @@ def version(model: str, number: int) -> str:
     return f"{MODELS}{model}/{number:010d}.json"
 
 
+def versions(model: str, listed: Iterable[str]) -> list[str]:
+    """Those of these keys at which versions of the model lie, without what somebody else has put beside them."""
+    return [key for key in listed if stem(key).isdecimal() and key == version(model, number(key))]
+
+
 def number(version_key: str) -> int:
-    """The version whose record lies there, or `Rejected` for what somebody else has put beside them."""
-    if not (stem(version_key).isascii() and stem(version_key).isdecimal()):
-        raise Rejected(version_key, "is named for no version; remove it, or move it elsewhere", code="bad_record")
+    """The version whose record lies there."""
     return int(stem(version_key))
 
 

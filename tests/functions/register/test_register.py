@@ -237,18 +237,15 @@ def test_without_the_champions_record_a_version_is_left_to_a_person_under_a_numb
     assert (aliases(bench).champion, aliases(bench).challenger) == (1, 2)
 
 
-def test_a_copy_of_a_record_among_the_versions_is_told_to_a_person(bench: Bench, acting_as: Acting) -> None:
+@pytest.mark.parametrize("stray", ["0000000001 copy.json", ".DS_Store"])
+def test_a_stray_file_among_the_versions_stops_nothing(stray: str, bench: Bench, acting_as: Acting) -> None:
     bench.publish()
     bench.accept()
     first = keys.version("real", registered(bench, acting_as, bench.result()).version)
-    bench.whole.store.create("models/real/0000000001 copy.json", bench.whole.store.get(first).data)
+    bench.whole.store.create(f"models/real/{stray}", bench.whole.store.get(first).data)
     bench.publish(train={"seed": 1})
-    result = bench.result()
 
-    assert handler.run(ObjectCreated(keys.result(keys.run("real", result.run)), NOON), acting_as("register")) is None
-
-    (alert,) = alerts(bench)
-    assert "models/real/0000000001 copy.json: is named for no version; remove it" in alert.why
+    assert registered(bench, acting_as, bench.result()).version == 2
 
 
 def test_a_failed_run_is_told_to_a_person_once(bench: Bench, acting_as: Acting) -> None:
