@@ -60,6 +60,6 @@ def said_at(record: Record) -> str:
     return str(record.noted.get("at", ""))
 
 
-def when(alert: Alert) -> str:
-    """The minute in which an alert was raised, as people write it."""
-    return f"{said_at(alert)[:16].replace('T', ' ')} UTC" if said_at(alert) else "–"
+def when(record: Record) -> str:
+    """The minute in which a record was made, as people write it."""
+    return f"{said_at(record)[:16].replace('T', ' ')} UTC" if said_at(record) else "–"

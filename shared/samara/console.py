@@ -24,7 +24,7 @@ from samara import admin, alerts, bundle, catalogue, costs, project
 from samara.app import App, build
 from samara.conformance import Verdict
 from samara.core import keys, lineage
-from samara.core.records import Alert, ModelVersion, Scores
+from samara.core.records import Alert, ModelVersion, Quarantine, Scores
 from samara.dev.platform import Platform
 from samara.dispatch import deliver
 from samara.doctor import Finding
@@ -37,6 +37,7 @@ out = Console(highlight=False, markup=False, width=None if terminal else 120)
 err = Console(stderr=True, highlight=False, markup=False)
 FINE, WRONG = Text("✓", style="green"), Text("✗", style="red")
 LOOK_S = 0.5  # between two looks whether a scoring is done
+NEWEST = 5  # of what is in quarantine: the dashboard shows more
 LOOKS = 10  # and then one whether anybody still works on it
 PUBLISH_S = 1.0  # between two looks at the project's files
 
@@ -85,8 +86,21 @@ def status(app: App, settings: Settings) -> None:
         counts = (item.uploads, item.batches, item.accepted, item.refused, item.quarantined)
         datasets.add_row(Text(item.name), *map(str, counts))
     out.print(datasets)
+    show_quarantine(app)
     show_models(admin.models(app))
     show_alerts(app)
+
+
+def show_quarantine(app: App) -> None:
+    """What was refused last, and the first reason for it; the object named behind has them all."""
+    found = {key: one for key in app.store.list(keys.QUARANTINE) for one in admin.sound(app, Quarantine, [key])}
+    newest = sorted(found.items(), key=lambda item: alerts.said_at(item[1]), reverse=True)
+    for key, one in newest[:NEWEST]:
+        about = one.source_key if one.whole else f"{one.row_count:,} rows of {one.source_key}"
+        whys = [f"{reason.column}: {reason.why}" if reason.column else reason.why for reason in one.reasons]
+        others = f"; and {len(whys) - 1} more" if len(whys) > 1 else ""
+        said = f" {alerts.when(one)}  {about}: {''.join(whys[:1]).removeprefix(f'{one.source_key}: ')}{others}"
+        out.print(Text.assemble(WRONG, said, (f"  {key}", "dim")), soft_wrap=True)
 
 
 def show_models(models: Iterable[admin.ModelStatus]) -> None:

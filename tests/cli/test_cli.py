@@ -517,4 +517,5 @@ def test_status_counts_what_became_of_the_uploads(samara: Samara, leaves: Path) 
     said = samara("--home", home, "status").output
 
     assert "leaves-2013  1        1" in said
-    assert "stray.csv" not in said
+    (told,) = [line for line in said.splitlines() if "stray.csv" in line]
+    assert "UTC  landing/stray.csv: put files into landing/{dataset}/" in told, "it is no dataset, and refused"

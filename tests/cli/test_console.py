@@ -9,6 +9,7 @@ from samara import app, console
 from samara.app import App
 from samara.core import keys
 from samara.core.heads import ContractHead
+from samara.core.records import Quarantine, Reason
 from samara.errors import NotFound
 from samara.settings import Settings
 from tests.cli.conftest import Samara
@@ -36,6 +37,25 @@ def test_status_shows_the_alerts_that_hold_newest_first(samara: Samara, there: A
         "✗ 2013-02-14 12:00 UTC  late v0: i",
     ]
     assert "leafs: has no data contract" not in said
+
+
+def test_status_says_why_files_were_refused_newest_first(samara: Samara, there: App) -> None:
+    for number in range(7):
+        reasons = [Reason(code="bad_header", why=f"why {number}"), Reason(code="bad_value", why="no", column="length")]
+        there.write(
+            f"quarantine/leaves/{number}.json",
+            Quarantine(
+                made_by=there.maker, dataset="leaves", source_key=f"landing/leaves/{number}.csv", source=None,
+                whole=number % 2 == 0, row_count=number, reasons=tuple(reasons[: 1 + number % 2]),
+                noted={"at": (NOON + timedelta(hours=number)).isoformat()},
+            ),
+        )  # fmt: skip
+
+    said = [line for line in samara("status").output.splitlines() if "landing/leaves/" in line]
+
+    assert len(said) == 5
+    assert said[0] == "✗ 2013-02-14 18:00 UTC  landing/leaves/6.csv: why 6  quarantine/leaves/6.json"
+    assert "17:00 UTC  5 rows of landing/leaves/5.csv: why 5; and 1 more  quarantine/leaves/5.json" in said[1]
 
 
 def test_a_home_is_shown_by_its_name_whatever_that_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
