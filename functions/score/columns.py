@@ -39,7 +39,10 @@ def tensor(column: Any, spec: Spec) -> Value:
     shape = (len(column), 1) if len(spec.shape) == 2 else (len(column),)
     if datatype == TEXT:
         return Value(TEXT, shape, pc.cast(column, pa.binary()).to_pylist())
-    return Value(datatype, shape, np.ascontiguousarray(column.to_numpy()).data.cast("B"))
+    values = np.ascontiguousarray(column.to_numpy())
+    if np.isinf(values).any():  # no contract lets infinity in
+        raise Rejected(spec.name, "holds a value that is too large for FP32", code="too_large")
+    return Value(datatype, shape, values.data.cast("B"))
 
 
 def answered(outputs: Mapping[str, Value], rows: int) -> dict[str, Any]:

@@ -146,7 +146,7 @@ class Asking:
                 yield pa.table(batch)
 
     def answers(self, table: Any) -> Any:
-        """What is written about these rows. The answers of rows on which the model fails stay empty."""
+        """What is written about these rows. Those on which the model fails, or cannot be asked, stay empty."""
         pieces = list(self.pieces(table))
         self.like = next((found for _, found in pieces if found), self.like)
         if not self.like and self.failure:  # on all these rows: there is no telling what it would answer with
@@ -173,7 +173,7 @@ class Asking:
             given = columns.given(table, self.session.inputs)
             yield rows, columns.answered(self.session.run(given), rows)
         except Rejected as error:
-            if error.code != "model_failed":
+            if error.code not in ("model_failed", "too_large"):
                 raise
             if rows > 1:
                 yield from self.pieces(table.slice(0, rows // 2))

@@ -120,6 +120,18 @@ def test_rows_on_which_the_model_fails_are_left_empty_and_counted(acting_as: Act
     assert (scores.status, scores.rows, scores.refused_rows) == ("succeeded", 7, 3)
 
 
+def test_rows_with_values_too_large_to_be_asked_are_left_empty_as_they_are_refused_one_by_one(
+    acting_as: Acting, mint: Mint, whole: App
+) -> None:
+    mint.live(fragile())
+    mint.batch(pa.table({"serial": range(4), "weight": [1.0, 1e300, 2.0, -1e39]}))
+
+    scores = carried_out(ask(acting_as), whole)
+
+    assert mint.answers(scores)["prediction"].to_pylist() == [1.0, None, 2.0, None]
+    assert (scores.status, scores.refused_rows) == ("succeeded", 2)
+
+
 def test_a_model_that_fails_on_every_row_has_no_scores_but_a_reason(acting_as: Acting, mint: Mint, whole: App) -> None:
     mint.live(fragile())
     mint.batch(pa.table({"serial": range(2), "weight": [50.0, 60.0]}))
