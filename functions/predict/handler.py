@@ -225,11 +225,11 @@ def numbered(number: int, work: Work, app: App) -> Version:
 
 def ask(group: Sequence[Work], app: App, due: float) -> None:
     """Run the model for all of these at once. When it fails on them, each is asked alone: one of them is to blame, or
-    they were too many. Who has not been asked by `due` has to come again."""
+    they were too many. Who might not be answered by `due` any more has to come again."""
     first, version = group[0], group[0].version
     if version is None:
         return
-    if time.monotonic() > due:
+    if time.monotonic() > due - min(first.policy.limit_s, PATIENCE_S / 2):
         for work in group:
             work.error = Rejected(work.model, "others that came just before took too long; ask again", code="busy")
         return

@@ -420,7 +420,7 @@ def test_of_those_who_come_together_only_who_takes_too_long_alone_is_refused(
 def test_many_who_take_too_long_keep_nobody_for_the_sum_of_their_limits(
     late: Late, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.predict.handler.PATIENCE_S", 0.5)
+    monkeypatch.setattr("functions.predict.handler.PATIENCE_S", 3.0)
     late.serve(limit_s=0.3)
     late.put(counter())
 
