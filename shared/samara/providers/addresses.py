@@ -15,8 +15,8 @@ from samara.errors import Misconfigured
 PLACE = r"[a-zA-Z0-9_.:-]{1,128}"  # what buckets, accounts, projects and queues are named; compiled where it is needed
 BUCKET = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}"
 HOST = r"[a-zA-Z0-9_-]{1,63}(\.[a-zA-Z0-9_-]{1,63})*\.?|\[[0-9a-fA-F:.]+\]"  # a name or a number
-ENDPOINT = rf"https?://({HOST})(:[0-9]{{1,5}})?(/[a-zA-Z0-9_./~-]*)?"
-REGION = r"[a-zA-Z0-9-]{1,63}"
+ENDPOINT = rf"(?i:https?)://({HOST})(:[0-9]{{1,5}})?(/[a-zA-Z0-9_./~-]*)?"
+REGION = r"[a-zA-Z0-9_.-]{1,63}"  # operators name those of their own clouds
 PROVIDERS = {"file": "local", "s3": "aws", "gs": "gcp", "az": "azure", "libcloud": "libcloud"}
 
 
@@ -52,30 +52,33 @@ def parsed(address: str, *options: str) -> Address:
     """
     if not address:
         raise Misconfigured("address", "missing; name the bucket in SAMARA_STORE, and where jobs run in SAMARA_JOBS")
-    shown = re.sub("//.*@", "//…", address.partition("?")[0])  # what is no option of ours may be a secret
     try:
         parts = urlsplit(address)
     except ValueError as error:
-        raise Misconfigured(shown, f"not an address: {error}") from error
+        raise Misconfigured(shown(address), f"not an address: {error}") from error
     if not parts.scheme:
-        raise Misconfigured(shown, "not an address; write it as scheme://name")
+        raise Misconfigured(shown(address), "not an address; write it as scheme://name")
     if "@" in parts.netloc:
-        raise Misconfigured(shown, "an address holds no credentials; give them to the SDK")
+        raise Misconfigured(shown(address), "an address holds no credentials; give them to the SDK")
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := sorted(set(given) - {"endpoint", *options}):
-        raise Misconfigured(
-            shown, f"no such option: {', '.join(unknown)}; known are {', '.join(('endpoint', *options))}"
-        )
+        known = ", ".join(("endpoint", *options))
+        raise Misconfigured(shown(address), f"no such option: {', '.join(unknown)}; known are {known}")
     if "endpoint" in given and parts.scheme != "libcloud":  # whose own may be a folder
         reachable(given["endpoint"])
-    if not re.fullmatch(REGION, given.get("region", "any")):
-        raise Misconfigured(shown, "its region is none; give it one, or leave ?region= out")
+    if "region" in given and not re.fullmatch(REGION, given["region"]):
+        raise Misconfigured(shown(address), "its region is none; give it one, or leave ?region= out")
     place, path = (parts.netloc, parts.path.strip("/")) if parts.scheme != "file" else ("", parts.path)
     if not place and parts.scheme != "file":
-        raise Misconfigured(shown, f"names nothing; write {parts.scheme}://name")
+        raise Misconfigured(shown(address), f"names nothing; write {parts.scheme}://name")
     if place and (parts.fragment or not re.fullmatch(PLACE, place)):
-        raise Misconfigured(ascii(shown)[1:-1], "not a name; write letters, digits, and . - or _ between them")
+        raise Misconfigured(ascii(shown(address))[1:-1], "not a name; write letters, digits, and . - or _ between them")
     return Address(parts.scheme, place, unquote(path), MappingProxyType(given))
+
+
+def shown(address: str) -> str:
+    """As much of it as may be told: what is no option of ours may be a secret."""
+    return re.sub("//.*@", "//…", address.partition("?")[0])
 
 
 def bucket_of_s3(address: str) -> Address:

@@ -349,7 +349,7 @@ def credential(account: str, url: str) -> Any:
     """What opens this account: a key if one is given, else who we are. A token never travels in the clear."""
     if account == DEVELOPMENT and urlsplit(url).hostname in LOOPBACK:
         return {"account_name": account, "account_key": DEVELOPMENT_KEY}
-    if key := os.environ.get("AZURE_STORAGE_KEY"):
+    if key := os.environ.get("AZURE_STORAGE_KEY", "").strip():
         try:
             b64decode(key, validate=True)
         except ValueError:

@@ -19,6 +19,7 @@ from samara.errors import Misconfigured, Unavailable
 
 CONNECTIONS = 64  # as many idle ones are kept: a busy process has as many threads
 CONNECT_S, READ_S = 5.0, 30.0
+BAD = 300  # from this status on it is no answer to what was asked
 IDLE_S = 10.0  # S3 hangs up on who is silent, and a function that was frozen does not always hear of it
 NO_BODY = hashlib.sha256().hexdigest()
 NONE: Mapping[str, str] = {}
@@ -134,8 +135,9 @@ class Connections:
 
 
 def whole(heard: HTTPResponse) -> bytes:
-    """All of an answer that says how long it is: of another nobody could tell whether it broke off."""
-    if heard.length is None and not heard.chunked:
+    """All of an answer, which says how long it is: of another nobody could tell whether it broke off. What a refusal
+    says is read as far as it came."""
+    if heard.length is None and not heard.chunked and heard.status < BAD:
         raise HTTPException("without its length")
     return heard.read()
 
