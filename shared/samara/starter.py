@@ -7,7 +7,7 @@ that comes with scikit-learn, so that everything can be tried at once.
 import csv
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -99,10 +99,14 @@ def create(folder: Path, data: Path | None, target: str | None) -> list[Path]:
         project.read(made)  # what we hand out must be in order
         if data:
             shutil.copyfile(data, file)
+        begun = [HOME]
         try:
-            moved(made, folder)
+            claim(folder)
+            for path in made.iterdir():
+                begun += [] if (folder / path.name).exists() else [path.name]
+                shutil.move(path, folder)
         except (OSError, KeyboardInterrupt):
-            emptied(folder)
+            give_up(folder, begun)
             raise
         return [folder / path.relative_to(made) for path in written]
 
@@ -112,16 +116,18 @@ def spoken(name: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
-def moved(made: Path, folder: Path) -> None:
-    (folder / HOME / "bucket").mkdir(parents=True)
-    for path in made.iterdir():
-        shutil.move(path, folder)
+def claim(folder: Path) -> None:
+    """Make the folder ours, or `Conflict` where another `init` is at it."""
+    try:
+        (folder / HOME / "bucket").mkdir(parents=True)
+    except FileExistsError:
+        raise Conflict(str(folder), "has a project by now; name a new folder") from None
 
 
-def emptied(folder: Path) -> None:
-    """Take away what was begun in a folder that was empty or not there."""
-    for path in folder.glob("*"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+def give_up(folder: Path, begun: Iterable[str]) -> None:
+    """Take away what was begun in the folder, and nothing that somebody else put there."""
+    for path in (folder / name for name in begun):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def drafted(folder: Path, file: Path, target: str) -> Iterator[Path]:

@@ -2,20 +2,22 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from samara import admin, app, console, project
+from samara import admin, app, console, project, starter
 from samara.core import aliases, keys
 from samara.core.aliases import Aliases
 from samara.core.digests import digest
 from samara.core.records import ModelVersion, Parity, Signature
-from samara.errors import Unavailable
+from samara.errors import Conflict, Unavailable
 from samara.settings import Settings
 from tests.cli.conftest import Samara
 
@@ -169,6 +171,37 @@ def test_an_init_that_could_not_write_all_of_it_can_be_begun_again(samara: Samar
     assert ended.exit_code == 1
     assert "the file system says: File name too long" in ended.output
     assert not [*Path(folder).resolve().iterdir()]
+
+
+def test_of_two_who_begin_in_one_folder_one_has_a_whole_project(tmp_path: Path) -> None:
+    def begun(_: int) -> str:
+        try:
+            return f"{len(starter.create(tmp_path / 'mine', None, None))} files"
+        except Conflict as error:
+            return error.why
+
+    with ThreadPoolExecutor(2) as pool:
+        ended = sorted(pool.map(begun, range(2)))
+
+    assert ended[0].endswith(" files")
+    assert ended[1] in ("is not empty; name a new folder", "has a project by now; name a new folder")
+    assert project.read(tmp_path / "mine").contracts
+
+
+def test_an_init_that_cannot_go_on_takes_nothing_of_others_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move = shutil.move
+
+    def saved_meanwhile(source: Path, folder: Path) -> object:
+        (folder / "train.py").write_text("precious") if not (folder / "train.py").exists() else None
+        return move(source, folder)
+
+    monkeypatch.setattr(shutil, "move", saved_meanwhile)
+    with pytest.raises(OSError, match="already exists"):
+        starter.create(tmp_path / "mine", None, None)
+
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["train.py"]
 
 
 def test_a_stack_is_configured_for_a_cloud(samara: Samara) -> None:
