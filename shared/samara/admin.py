@@ -224,7 +224,7 @@ def model_status(app: App, model: str) -> ModelStatus:
         name=model,
         champion=head.champion,
         challenger=head.challenger,
-        versions=sum(1 for _ in app.store.list(f"{keys.MODELS}{model}/")),
+        versions=len(keys.versions(model, app.store.list(f"{keys.MODELS}{model}/"))),
         runs=len(runs),
         failed=sum(result.status == "failed" for result in results),
         pending=len(runs) - len(results),

@@ -48,7 +48,7 @@ def contract_trouble(app: App, dataset: str) -> str:
 
 def last_registered(app: App, model: str) -> str:
     """When the newest version of a model was registered; nothing when there is none, or it cannot be read."""
-    newest = max(app.store.list(f"{keys.MODELS}{model}/"), default="")
+    newest = max(keys.versions(model, app.store.list(f"{keys.MODELS}{model}/")), default="")
     try:
         return said_at(app.read(ModelVersion, newest)) if newest else ""
     except (Rejected, NotFound):

@@ -100,7 +100,16 @@ def show_quarantine(app: App) -> None:
         whys = [f"{reason.column}: {reason.why}" if reason.column else reason.why for reason in one.reasons]
         others = f"; and {len(whys) - 1} more" if len(whys) > 1 else ""
         said = f" {alerts.when(one)}  {about}: {''.join(whys[:1]).removeprefix(f'{one.source_key}: ')}{others}"
-        out.print(Text.assemble(WRONG, said, (f"  {key}", "dim")), soft_wrap=True)
+        out.print(Text.assemble(WRONG, printable(said), (f"  {key}", "dim")), soft_wrap=True)
+
+
+def printable(said: str) -> str:
+    r"""For a line of a terminal, what may hold a stranger's words.
+
+    >>> printable("a\nb\x1b[31mc")
+    'a b [31mc'
+    """
+    return "".join(letter if letter.isprintable() else " " for letter in said)
 
 
 def show_models(models: Iterable[admin.ModelStatus]) -> None:
@@ -122,7 +131,7 @@ def show_alerts(app: App) -> None:
     found = alerts.holding(app, told)
     for key, alert in found.items():
         said = f" {alerts.when(alert)}  {alert.subject}: {alert.what}: {alert.why}"
-        out.print(Text.assemble(WRONG, said, (f"  {key}", "dim")), soft_wrap=True)
+        out.print(Text.assemble(WRONG, printable(said), (f"  {key}", "dim")), soft_wrap=True)
     if found:
         out.print(alerts.WAY_OUT, style="dim", soft_wrap=True)
 

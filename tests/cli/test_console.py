@@ -58,6 +58,21 @@ def test_status_says_why_files_were_refused_newest_first(samara: Samara, there: 
     assert "17:00 UTC  5 rows of landing/leaves/5.csv: why 5; and 1 more  quarantine/leaves/5.json" in said[1]
 
 
+def test_a_strangers_words_do_not_reach_the_terminal_as_commands(samara: Samara, there: App) -> None:
+    there.alert("landing/leaves/a\x1b[31mb.csv", "is late\n✗ all is well", "who\x07 knows", NOON)
+    refused = Quarantine(
+        made_by=there.maker, dataset="leaves", source_key="landing/leaves/a\x1b]0;b.csv", source=None, whole=True,
+        reasons=(Reason(code="bad_key", why="no\rname"),),
+    )  # fmt: skip
+    there.write("quarantine/leaves/1.json", refused)
+
+    said = samara("status").output
+
+    assert all(letter.isprintable() for line in said.split("\n") for letter in line)
+    assert "landing/leaves/a ]0;b.csv: no name" in said
+    assert len([line for line in said.splitlines() if "all is well" in line]) == 1
+
+
 def test_a_home_is_shown_by_its_name_whatever_that_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = tmp_path / "[bold]" / "[" / "x] with a name that no line of a terminal could ever hold as a whole"
 
