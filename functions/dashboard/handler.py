@@ -54,7 +54,7 @@ WINDOWS = 36  # three years of months, or five weeks of days
 BATCHES = 60
 CAPTURES = 10_000  # keys, ten pages of a cloud's listing
 ALERTS = 200  # they are not named by subject, so those of one model are found by reading
-LOOKED = 1000  # records not named by time that are asked for their age
+LOOKED = 500  # records not named by time that are asked for their age: some seconds on the smallest machine of a cloud
 MOST = 50  # models, and datasets, on the first page
 LISTED = 100_000  # keys of one topic that are counted before we say "or more"
 STEPS = 500  # of a prediction's lineage
@@ -306,7 +306,8 @@ def listed(app: App, prefix: str) -> Keys:
 
 
 def by_age(app: App, prefix: str, most: int = NEWEST) -> Keys:
-    """As `listed`, what was written last at the end: for records not named by time. Of very many, some are asked."""
+    """As `listed`, what was written last at the end: for records not named by time. Of more than LOOKED, these are the
+    last by name, which may be any."""
     listing = listed(app, prefix)
     if len(listing.keys) <= most:
         return listing

@@ -219,7 +219,7 @@ def tiles(found: ModelFound) -> tuple[Tile, ...]:
             count(told),
             "alert" if told == 1 else "alerts",
             "bad" if told else "calm" if found.alerts.cut else "good",
-            hint="among the newest of all" if found.alerts.cut else "",
+            hint="not all were looked at" if found.alerts.cut else "",
         ),
     )
 

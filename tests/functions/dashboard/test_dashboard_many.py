@@ -88,9 +88,9 @@ def test_where_not_every_alert_is_read_none_found_is_not_told_as_good_news(story
     before = said(ask("/models/late"))
     whole.alert("aliases/late.json", "given up again", "the newest", YEAR_END)
 
-    assert "alerts, among the newest of all 0" in before
+    assert "alerts, not all were looked at 0" in before
     assert "the oldest" not in before
-    assert "alert, among the newest of all 1" in said(ask("/models/late"))
+    assert "alert, not all were looked at 1" in said(ask("/models/late"))
     assert "the newest" in said(ask("/models/late"))
 
 
