@@ -126,9 +126,12 @@ def numbered(key: str, result: Result, at: datetime, app: App) -> ModelVersion:
         versions = keys.versions(result.model, app.store.list(f"{keys.MODELS}{result.model}/"))
         if done := version_of(result, versions, app):
             return done
+        judged_before = judged_once is not None
         judged_once = judged_once or unnumbered(candidate(key, result, app), at, app)
-        last = max(map(keys.number, versions), default=0)
-        number = max(last, judged_once.compared_with or 0) + 1  # never that of a champion whose record is gone
+        last, champion = max(map(keys.number, versions), default=0), judged_once.compared_with or 0
+        if champion > last and not judged_before:  # it came since the listing, or its record is gone: a look will tell
+            continue
+        number = max(last, champion) + 1  # never that of a champion whose record is gone
         version = judged_once.model_copy(update={"version": number})
         stored = app.write(keys.version(result.model, number), version)
         if stored.run == result.run:
