@@ -15,7 +15,7 @@ from samara.errors import Misconfigured
 PLACE = r"[a-zA-Z0-9_.:-]{1,128}"  # what buckets, accounts, projects and queues are named; compiled where it is needed
 BUCKET = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}"
 HOST = r"[a-zA-Z0-9_-]{1,63}(\.[a-zA-Z0-9_-]{1,63})*\.?|\[[0-9a-fA-F:.]+\]"  # a name or a number
-ENDPOINT = rf"(?i:https?)://({HOST})(:[0-9]{{1,5}})?(/[a-zA-Z0-9_./~-]*)?"
+ENDPOINT = rf"(?i:https?)://({HOST})(:[0-9]{{1,5}})?(/[a-zA-Z0-9_./~@%:-]*)?"
 REGION = r"[a-zA-Z0-9_.-]{1,63}"  # operators name those of their own clouds
 PROVIDERS = {"file": "local", "s3": "aws", "gs": "gcp", "az": "azure", "libcloud": "libcloud"}
 
@@ -91,7 +91,7 @@ def bucket_of_s3(address: str) -> Address:
 
 def reachable(endpoint: str) -> str:
     """`endpoint`, if a request could be sent there."""
-    if "@" in endpoint:
+    if "@" in endpoint.partition("//")[2].partition("/")[0]:
         raise Misconfigured("endpoint", "an endpoint holds no credentials; give them to the SDK")
     if not is_endpoint(endpoint):
         why = "no endpoint; write https://host, or http://host:port on a network you trust"

@@ -223,7 +223,7 @@ class BlobStore:
 
 def of_azure(answer: Any) -> None:
     """Refuse a page that Azure has not numbered: the SDK takes whatever holds no names for an empty listing."""
-    if "x-ms-request-id" not in answer.http_response.headers:
+    if answer.http_response.status_code == 200 and "x-ms-request-id" not in answer.http_response.headers:
         raise ValueError("no page of a listing")
 
 
