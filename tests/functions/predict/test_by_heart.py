@@ -404,7 +404,7 @@ def test_a_model_that_takes_too_long_is_stopped_even_if_it_was_quick_before(late
 def test_of_those_who_come_together_only_who_takes_too_long_alone_is_refused(
     late: Late, before: int, rowwise: bool
 ) -> None:
-    late.serve(limit_s=0.3)
+    late.serve(limit_s=1.0)
     late.put(counter(), rowwise=rowwise)
     for _ in range(before):
         assert {one.status for one in late.together(*[late.request(*times(3))] * 2)} == {200}
