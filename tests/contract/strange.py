@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from http.server import ThreadingHTTPServer
-from threading import Thread
 from urllib.parse import urlsplit
 
 from tests.emulators import unreliable
+from tests.emulators.listening import listening
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +63,5 @@ def between(upstream: str) -> Iterator[Between]:
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PATCH = relay  # noqa: N815  # as the library has them
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads, server.block_on_close = True, False
-    there.port = server.server_port
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with listening(Handler) as there.port:
         yield there
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
@@ -25,6 +24,7 @@ from samara.providers.azure_batch import BatchArrays
 from samara.providers.azure_jobs import ContainerAppsJobs, Place, fit, resources
 from samara.providers.azure_rest import Rest
 from samara.settings import Settings
+from tests.emulators.listening import listening
 
 RECORDED = Path(__file__).parent / "recorded/azure"
 GROUP = "/subscriptions/5ab0e4c1-0000-4000-8000-000000000001/resourceGroups/mlops"
@@ -82,16 +82,9 @@ def azure() -> Iterator[Azure]:
 @contextmanager
 def serving() -> Iterator[Azure]:
     azure = Azure()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Answers", (Handler,), {"azure": azure}))
-    azure.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with listening(type("Answers", (Handler,), {"azure": azure})) as port:
+        azure.url = f"http://127.0.0.1:{port}"
         yield azure
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class Known:

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier
 
 import pytest
 import requests
@@ -22,6 +22,7 @@ from samara.providers.addresses import parsed
 from samara.providers.gcp import GcsStore
 from samara.providers.streams import CHUNK, digest_of
 from tests.emulators import gcs
+from tests.emulators.listening import listening
 from tests.emulators.unreliable import Fault, Network, network
 
 WRITERS = 16
@@ -233,16 +234,8 @@ def google_saying(status: int, callers: list[object] | None = None) -> Iterator[
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads, server.block_on_close = True, False
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"gs://flights?endpoint=http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(Handler) as port:
+        yield f"gs://flights?endpoint=http://127.0.0.1:{port}"
 
 
 @pytest.mark.usefixtures("in_haste")

@@ -4,13 +4,12 @@ What it promises as a store is asked of it with all the others, in `test_store` 
 """
 
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from ipaddress import ip_address
 from pathlib import Path
@@ -35,6 +34,7 @@ from samara.providers.addresses import parsed
 from samara.providers.s3_http import NO_BODY, Identity, canonical, from_environment, signature
 from samara.settings import Settings
 from tests.emulators import s3 as moto
+from tests.emulators.listening import listening
 
 PUBLISHED = Identity("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 THEN = datetime(2013, 5, 24, tzinfo=UTC)
@@ -238,19 +238,8 @@ def serving(trusted: ssl.SSLContext | None = None) -> Iterator[tuple[str, Servic
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.block_on_close = False
-    if trusted:
-        server.socket = trusted.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"{'https' if trusted else 'http'}://localhost:{server.server_port}", service
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(Handler, trusted) as port:
+        yield f"{'https' if trusted else 'http'}://localhost:{port}", service
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.emulators import processes
+from tests.emulators.listening import listening
 
 IMAGE_PYTHON = str(Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}"))  # as bare as an image
 ISSUER = "https://sts.windows.net/00000000-0000-0000-0000-000000000000/"
@@ -168,14 +168,9 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(clients: frozenset[str], trusted: Mapping[str, str], folder: Path) -> Iterator[Azure]:
     azure = Azure(clients, trusted, folder)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"azure": azure}))
-    azure.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
     try:
-        yield azure
+        with listening(type("Handler", (Handler,), {"azure": azure})) as port:
+            azure.url = f"http://127.0.0.1:{port}"
+            yield azure
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
         azure.stop()

@@ -6,11 +6,10 @@ https://learn.microsoft.com/rest/api/storageservices/authorize-with-azure-active
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import ThreadingHTTPServer
-from threading import Thread
 from typing import ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.emulators.listening import listening
 from tests.emulators.unreliable import Handler, Network
 
 BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
@@ -24,17 +23,8 @@ def door(address: str, may: May) -> Iterator[str]:
     """The same address, for somebody who `may` do these actions with that key, or list that prefix."""
     upstream = urlsplit(address.partition("endpoint=")[2]).netloc
     handler = type("Asked", (Door,), {"net": Network(upstream), "may": staticmethod(may)})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    server.block_on_close = False
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield address.replace(upstream, f"127.0.0.1:{server.server_port}")
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(handler) as port:
+        yield address.replace(upstream, f"127.0.0.1:{port}")
 
 
 class Door(Handler):

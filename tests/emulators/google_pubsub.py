@@ -4,9 +4,10 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
+
+from tests.emulators.listening import listening
 
 MOST = 1000  # messages in one request
 
@@ -72,14 +73,5 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def served(topics: Topics) -> Iterator[str]:
     """The address of a service in this process, for tests that look into it."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"topics": topics}))
-    server.daemon_threads = True
-    server.block_on_close = False
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(type("Bound", (Handler,), {"topics": topics})) as port:
+        yield f"http://127.0.0.1:{port}"

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import ClassVar
 from urllib.parse import urlsplit
+
+from tests.emulators.listening import listening
 
 LATE_S = 1.0  # how long a slow answer takes, which is longer than the client waits
 HOP = {"connection", "keep-alive", "transfer-encoding", "proxy-connection"}  # headers that end at each hop
@@ -54,19 +55,8 @@ class Network:
 def network(upstream: str) -> Iterator[Network]:
     """A network in front of the emulator at that address."""
     net = Network(urlsplit(upstream).netloc)
-    handler = type("Handler", (Handler,), {"net": net})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    server.block_on_close = False
-    net.port = server.server_port
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with listening(type("Handler", (Handler,), {"net": net})) as net.port:
         yield net
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class Handler(BaseHTTPRequestHandler):
