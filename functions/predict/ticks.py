@@ -66,9 +66,8 @@ def report(shadow: Version, hour: Window, at: datetime, app: App) -> ShadowRepor
     policy = served.policy_of(shadow.model, app)
     session = served.session(shadow, policy, app)
     asked = captures.first(app, shadow.model, hour, MOST_ROWS)
-    truths = captures.truths(app, shadow.model, hour, asked)
     found, seconds, until = Comparison(), 0.0, time.monotonic() + HOUR_S
-    for _, capture in captures.each(app, asked):
+    for _, capture, truth in captures.with_truths(app, shadow.model, hour, asked):
         given = inputs(capture, shadow, session) if capture else None
         started = time.perf_counter()
         outputs = answers(session, given, policy.limit_s) if given else None
@@ -78,7 +77,7 @@ def report(shadow: Version, hour: Window, at: datetime, app: App) -> ShadowRepor
             seconds += time.perf_counter() - started
             values = {name: receipt.captured(value, capture.rows) for name, value in outputs.items()}
             datatypes = {name: value.datatype for name, value in outputs.items()}
-            found.add(capture.outputs, values, datatypes, capture.rows, truths.get(capture.prediction, ()))
+            found.add(capture.outputs, values, datatypes, capture.rows, truth)
         if max(found.rows, found.left_out) >= MOST_ROWS or time.monotonic() > until:
             break
     return ShadowReport(

@@ -82,11 +82,6 @@ def first(app: App, model: str, hour: Window, most: int) -> list[str]:
     return taken
 
 
-def truths(app: App, model: str, window: Window, asked: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    """The last word about each row of the predictions whose captures lie at these keys in the window."""
-    return told(app, said(app, model, window, asked), asked)
-
-
 def with_truths(
     app: App, model: str, window: Window, asked: Sequence[str]
 ) -> Iterator[tuple[str, Capture | None, tuple[Any, ...]]]:

@@ -93,7 +93,8 @@ def test_what_was_said_of_others_is_not_read() -> None:
     asked, other = (Prediction("late", "2013-02-14T05", short(name)) for name in ("asked", "other"))
     app.store.create(other.feedback("0" * 64), b"nobody reads this")
 
-    assert captures.truths(app, "late", DAY, [asked.capture]) == {}
+    said = captures.said(app, "late", DAY, [asked.capture])
+    assert captures.told(app, said, [asked.capture]) == {}
 
 
 class Counting(MemoryStore):

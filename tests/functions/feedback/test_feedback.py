@@ -134,7 +134,8 @@ def say(app: App, *truths: Any, first: int = 0) -> None:
 
 
 def known(app: App) -> tuple[Any, ...]:
-    return captures.truths(app, "late", Window("2013-02-14T05"), [PREDICTION.capture])[PREDICTION.id]
+    said = captures.said(app, "late", Window("2013-02-14T05"), [PREDICTION.capture])
+    return captures.told(app, said, [PREDICTION.capture])[PREDICTION.id]
 
 
 @pytest.mark.parametrize(
